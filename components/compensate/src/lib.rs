@@ -1,0 +1,1 @@
+//! tillwatch-compensate

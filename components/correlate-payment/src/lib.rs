@@ -1,0 +1,1 @@
+//! tillwatch-correlate-payment

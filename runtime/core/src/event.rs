@@ -1,0 +1,153 @@
+//! One decoded event: type, times and fields, in one buffer.
+//!
+//! The buffer starts with the payload as it came (masked, see `cloudevents`), so that a dead letter still has it; text fields are ranges of
+//! it wherever that is possible, and what had to be converted stands behind it.
+
+use tillwatch_wit::{
+    contract::Instant,
+    table::{FieldId, TypeId},
+};
+
+/// A field's place in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    field: FieldId,
+    start: u32,
+    end: u32,
+}
+
+/// One event, decoded and masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    event_type: TypeId,
+    time: Option<Instant>,
+    spans: Vec<Span>,
+    bytes: Vec<u8>,
+    payload: u32,
+}
+
+impl Event {
+    /// Starts an event over the payload's bytes; fields follow by [`Event::range`] and [`Event::push`].
+    ///
+    /// # Panics
+    /// When the payload passes 4 GiB, which `limits::Limits::record_bytes_max` excludes.
+    #[must_use]
+    pub fn new(payload: Vec<u8>) -> Self {
+        let length = u32::try_from(payload.len()).expect("invariant: a payload is under 4 GiB");
+        Self { event_type: TypeId::CUSTOM, time: None, spans: Vec::with_capacity(24), bytes: payload, payload: length }
+    }
+
+    /// Sets the type; for [`TypeId::CUSTOM`] push [`FieldId::TYPE`] as well.
+    pub fn set_type(&mut self, event_type: TypeId) {
+        self.event_type = event_type;
+    }
+
+    /// Sets the sender's time.
+    pub fn set_time(&mut self, time: Instant) {
+        self.time = Some(time);
+    }
+
+    /// A field whose piece is the range `start..end` of the payload.
+    ///
+    /// # Panics
+    /// When the range is not in the payload: a broken invariant of the decoder.
+    pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
+        assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
+        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
+        self.spans.push(Span { field, start: at(start), end: at(end) });
+    }
+
+    /// A field with a piece of its own.
+    ///
+    /// # Panics
+    /// When the event passes 4 GiB, which the limits exclude.
+    pub fn push(&mut self, field: FieldId, piece: &[u8]) {
+        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
+        let start = at(self.bytes.len());
+        self.bytes.extend_from_slice(piece);
+        self.spans.push(Span { field, start, end: at(self.bytes.len()) });
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn event_type(&self) -> TypeId {
+        self.event_type
+    }
+
+    /// The type's name.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.event_type.event_type().map_or_else(|| self.text(FieldId::TYPE), |row| row.name)
+    }
+
+    /// When it happened by its sender's clock; none where the sender did not say.
+    #[must_use]
+    pub fn time(&self) -> Option<Instant> {
+        self.time
+    }
+
+    /// A field's piece; empty where absent.
+    #[must_use]
+    pub fn piece(&self, field: FieldId) -> &[u8] {
+        self.spans
+            .iter()
+            .find(|span| span.field == field)
+            .map_or(&[], |span| &self.bytes[span.start as usize..span.end as usize])
+    }
+
+    /// A text field; empty where absent.
+    ///
+    /// # Panics
+    /// When the piece is no UTF-8: the decoder has checked that it is.
+    #[must_use]
+    pub fn text(&self, field: FieldId) -> &str {
+        std::str::from_utf8(self.piece(field)).expect("invariant: the decoder checked UTF-8")
+    }
+
+    /// An integer or instant field.
+    #[must_use]
+    pub fn integer(&self, field: FieldId) -> Option<i64> {
+        self.piece(field).try_into().ok().map(i64::from_le_bytes)
+    }
+
+    /// CloudEvents id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.text(FieldId::ID)
+    }
+
+    /// CloudEvents source.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.text(FieldId::SOURCE)
+    }
+
+    /// The transaction key; empty where it is about no payment.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.text(FieldId::SUBJECT)
+    }
+
+    /// The terminal id (in the second stage the scope).
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.text(FieldId::PARTITIONKEY)
+    }
+
+    /// The payload as it came, masked; empty for events that the runtime made itself.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[..self.payload as usize]
+    }
+
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.spans.len() * size_of::<Span>() + size_of::<Self>()
+    }
+
+    /// Its fields, in the order they came.
+    pub fn fields(&self) -> impl Iterator<Item = (FieldId, &[u8])> {
+        self.spans.iter().map(|span| (span.field, &self.bytes[span.start as usize..span.end as usize]))
+    }
+}

@@ -1,0 +1,270 @@
+//! A log as the driver sees it: `kafka` and `embedded` implement it with the same promise. A commit's outputs, changelog and offsets become
+//! visible together or not at all.
+
+use std::{fmt, time::Duration};
+
+use tillwatch_wit::contract::Instant;
+
+/// Index of an input partition in the input topic.
+pub type PartitionId = i32;
+
+/// One record as it lies in the log, borrowed for the length of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct RawRecord<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// When the log took it in (Kafka: the record's timestamp).
+    pub ingest: Instant,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The payload; none for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers in their order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// An output record, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where to.
+    pub topic: Topic,
+    /// The record's key.
+    pub key: String,
+    /// The record's headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The payload.
+    pub value: Vec<u8>,
+}
+
+/// The output topics, by what they are for; their names are the config's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// `pos.findings`
+    Findings,
+    /// `pos.commands`
+    Commands,
+    /// `pos.evidence`
+    Evidence,
+    /// `pos.incidents`
+    Incidents,
+    /// `pos.dead-letters`
+    DeadLetters,
+    /// `pos.shadow`
+    Shadow,
+}
+
+impl Topic {
+    /// All, in the order of their names in the config.
+    pub const ALL: [Self; 6] =
+        [Self::Findings, Self::Commands, Self::Evidence, Self::Incidents, Self::DeadLetters, Self::Shadow];
+
+    /// Its default name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Findings => "pos.findings",
+            Self::Commands => "pos.commands",
+            Self::Evidence => "pos.evidence",
+            Self::Incidents => "pos.incidents",
+            Self::DeadLetters => "pos.dead-letters",
+            Self::Shadow => "pos.shadow",
+        }
+    }
+}
+
+/// One changed key of a partition's state; no value is a tombstone. Keys and values are the core's own format (`partition::snapshot`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Changelog key.
+    pub key: Vec<u8>,
+    /// Changelog value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How far a partition has come: where a restart begins to read, and what it knows there. See ADR 0005.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Offset of the oldest record that still waits; equal to `high` where none does. A restart reads from here.
+    pub low: i64,
+    /// Ingest time reached just before `low` (running maximum).
+    pub ingest_low: Instant,
+    /// Offset of the next record that was never read.
+    pub high: i64,
+    /// Ingest time reached just before `high`.
+    pub ingest_high: Instant,
+    /// What was handed out ahead of the watermark because too much waited: everything before this instant; `Instant::MIN` for nothing.
+    pub floor: Instant,
+    /// From which offset on `floor` holds.
+    pub floor_from: i64,
+}
+
+/// What one partition wants made durable, together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Of which input partition.
+    pub partition: PartitionId,
+    /// How far it has come.
+    pub position: Position,
+    /// Outputs in their order.
+    pub messages: Vec<Message>,
+    /// Changed state, each key once.
+    pub changes: Vec<Change>,
+}
+
+/// What a poll saw beside records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Nothing but the records that the sink got (none, perhaps).
+    Records,
+    /// These partitions are now this worker's; restore each, then `start` it.
+    Assigned(Vec<PartitionId>),
+    /// These partitions will be taken away: commit what is pending, drop them, then call `release`.
+    Revoking(Vec<PartitionId>),
+    /// These partitions are gone already: drop them with what was pending, then call `release`.
+    Lost(Vec<PartitionId>),
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// All of it is durable.
+    Done,
+    /// None of it is. Commit again what belongs to partitions that are still owned; poll first, ownership may have changed.
+    Aborted {
+        /// Why, for the log and the operator.
+        reason: String,
+    },
+    /// It is not known, and the log has a new producer: for each partition compare [`Log::position`] with the commit's, then commit again what is not there.
+    Unknown {
+        /// Why, for the log and the operator.
+        reason: String,
+    },
+}
+
+/// Restore progress of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restoring {
+    /// Which.
+    pub partition: PartitionId,
+    /// Changelog records read.
+    pub read: u64,
+    /// Changelog records there are, as far as known.
+    pub total: u64,
+}
+
+/// A time signal that the owner of an input partition appends to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// Whether the feed became blind (with the reason's code), or sees again. None: only time.
+    pub blind: Option<Blind>,
+}
+
+/// A change of sight, recorded in a tick so that replays see it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// The broker was not to be reached.
+    Broker,
+    /// The lag has passed its bound.
+    Lag,
+    /// The feed is whole again.
+    Over,
+}
+
+/// One worker's share of a log. Used by one thread.
+pub trait Log {
+    /// Waits at most `wait` for something to happen and gives at most `max` records to `sink`, in the order of each partition.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn poll(
+        &mut self,
+        wait: Duration,
+        max: usize,
+        sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
+    ) -> Result<Polled, LogError>;
+
+    /// What an assigned partition has committed: `each` gets every live changelog record (the last per key, or all in order), the result is
+    /// the last committed position, none where nothing was ever committed. Waits until the commits of a dead predecessor are decided.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn restore(
+        &mut self,
+        partition: PartitionId,
+        each: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        progress: &mut dyn FnMut(Restoring),
+    ) -> Result<Option<Position>, LogError>;
+
+    /// Begins to read an assigned partition at `from`; none: at its beginning.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn start(&mut self, partition: PartitionId, from: Option<i64>) -> Result<(), LogError>;
+
+    /// Gives partitions back after [`Polled::Revoking`] or [`Polled::Lost`].
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), LogError>;
+
+    /// Makes commits durable, all together.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`]; nothing was made durable.
+    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError>;
+
+    /// The position that is committed for a partition, for [`Committed::Unknown`].
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError>;
+
+    /// Appends a tick to an input partition this worker owns. Outside of any transaction; its ingest time is the log's.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError>;
+
+    /// The offset behind the last record of an owned partition, as last seen; for lag.
+    fn end(&mut self, partition: PartitionId) -> Option<i64>;
+
+    /// Leaves in good order: what is not committed is not kept. The log is not used afterwards.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn close(&mut self) -> Result<(), LogError>;
+}
+
+/// Who must act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody: the same call may work later.
+    Nobody,
+    /// Whoever wrote the configuration.
+    Config,
+    /// Whoever runs the broker, the disk or the network.
+    Operations,
+    /// Whoever makes Tillwatch.
+    Us,
+}
+
+/// A log's failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogError {
+    /// A heading of `docs/runbook.md`, as `broker-unreachable`.
+    pub code: &'static str,
+    /// What failed, with topic, partition, offset or path, and what to do.
+    pub what: String,
+    /// Who must act.
+    pub who: Who,
+    /// Whether the same call may work later with the same log.
+    pub retry: bool,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.what)
+    }
+}
+
+impl std::error::Error for LogError {}

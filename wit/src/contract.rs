@@ -1,0 +1,273 @@
+//! The plain Rust shape of `rule.wit`, used by core, host and SDK alike. Field meanings are documented there; names are the same.
+#![allow(missing_docs, reason = "every item is documented in rule.wit, and a test holds that")]
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Instant = i64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    Payment,
+    Terminal,
+    Site,
+    Acquirer,
+    Host,
+    Version,
+    Operator,
+    Region,
+}
+
+impl Scope {
+    /// The prefix in scope strings, as in `site:S0012`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Terminal => "terminal",
+            Self::Site => "site",
+            Self::Acquirer => "acquirer",
+            Self::Host => "host",
+            Self::Version => "version",
+            Self::Operator => "operator",
+            Self::Region => "region",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    pub id: String,
+    pub version: String,
+    pub key: Scope,
+    pub state_version: u32,
+    pub events: Vec<String>,
+    pub fields: Vec<String>,
+    pub capabilities: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    Timer,
+    Event(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    pub at: Instant,
+    pub time: Instant,
+    pub late: bool,
+    pub trigger: Trigger,
+}
+
+/// Visits and their pieces; reused from call to call by whoever fills it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub visits: Vec<Visit>,
+    pub ends: Vec<u32>,
+    pub bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// Forgets the visits and keeps the room.
+    pub fn reset(&mut self) {
+        self.visits.clear();
+        self.ends.clear();
+        self.bytes.clear();
+    }
+
+    /// Appends a piece; its end follows from what was appended before.
+    ///
+    /// # Panics
+    /// When a batch passes 4 GiB, which the visits of one call and the limits on each piece exclude.
+    pub fn push_piece(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("invariant: a batch is under 4 GiB"));
+    }
+
+    /// Piece `piece` of visit `visit` in a batch with `pieces` pieces a visit (2 + the declared fields); empty where absent.
+    #[must_use]
+    pub fn piece(&self, visit: usize, pieces: usize, piece: usize) -> &[u8] {
+        let index = visit * pieces + piece;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Keep,
+    Put(u32),
+    Clear,
+    Fail(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    Keep,
+    At(Instant),
+    Never,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub state: Change,
+    pub wake: Wake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    /// As it stands in findings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Evidence {
+    pub event: String,
+    pub id: String,
+    pub time: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Number(f64),
+    Flag(bool),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Self {
+        Self::Integer(integer)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+/// Named facts, in the order the rule gave them.
+pub type Details = Vec<(String, Value)>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub kind: String,
+    pub severity: Severity,
+    pub generation: u32,
+    pub scope: Option<String>,
+    pub deadline: Option<Instant>,
+    pub amount: Option<i64>,
+    pub currency: Option<String>,
+    pub broke_at: Option<String>,
+    pub evidence: Vec<Evidence>,
+    pub details: Details,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Updated {
+    pub finding: String,
+    pub severity: Option<Severity>,
+    pub evidence: Vec<Evidence>,
+    pub details: Details,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    pub kind: String,
+    pub scope: Option<String>,
+    pub resolution: String,
+    pub after_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    pub kind: String,
+    pub target: String,
+    pub txn: Option<String>,
+    pub rail: Option<String>,
+    pub finding: Option<String>,
+    pub cause: Option<String>,
+    pub evidence: Vec<Evidence>,
+    pub not_before: Instant,
+    pub expires_at: Instant,
+    pub preconditions: Vec<String>,
+    pub chain: u32,
+    pub attempt: u32,
+    pub max_attempts: u32,
+    pub details: Details,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    pub kind: String,
+    pub target: String,
+    pub txn: Option<String>,
+    pub rail: Option<String>,
+    pub chain: u32,
+    pub attempt: u32,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    pub event: String,
+    pub details: Details,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Raise(Finding),
+    Update(Updated),
+    Clear(Cleared),
+    Command(Command),
+    Cancel(Cancelled),
+    Derive(Derived),
+}
+
+/// The result of a batch; reused from call to call by whoever receives it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdicts {
+    pub verdicts: Vec<Verdict>,
+    pub states: Vec<u8>,
+    pub actions: Vec<(u32, Action)>,
+}
+
+impl Verdicts {
+    /// Forgets everything and keeps the room.
+    pub fn reset(&mut self) {
+        self.verdicts.clear();
+        self.states.clear();
+        self.actions.clear();
+    }
+}
