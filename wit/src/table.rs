@@ -323,6 +323,8 @@ pub static EVENTS: &[EventType] = &[
     EventType { name: "pos.finding.raised", about_payment: false, fields: FINDING },
     EventType { name: "pos.finding.updated", about_payment: false, fields: FINDING },
     EventType { name: "pos.finding.cleared", about_payment: false, fields: FINDING },
+    // Derived by `compensate` for `correlate-payment`, which alone raises `unresolved`; carries the payment's `subject`.
+    EventType { name: "tillwatch.unresolved", about_payment: true, fields: &[FieldId::WHY, FieldId::CHAIN] },
 ];
 
 /// The descriptor's word for every type not in [`EVENTS`].
