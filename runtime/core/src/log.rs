@@ -170,6 +170,39 @@ pub enum Blind {
     Over,
 }
 
+impl Tick {
+    /// Its record, the same in every log: these headers (a CloudEvent in binary mode), no key, an empty value.
+    #[must_use]
+    pub fn headers(self) -> Vec<(&'static str, &'static str)> {
+        let mut headers = vec![
+            ("ce_specversion", "1.0"),
+            ("ce_type", tillwatch_wit::table::TICK),
+            ("ce_source", "tillwatch"),
+            ("ce_id", "tick"),
+        ];
+        headers.extend(self.blind.map(|blind| ("ce_blind", blind.name())));
+        headers
+    }
+}
+
+impl Blind {
+    /// What the extension attribute `blind` of a tick says.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Lag => "lag",
+            Self::Over => "over",
+        }
+    }
+
+    /// The inverse of [`Blind::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Broker, Self::Lag, Self::Over].into_iter().find(|blind| blind.name() == name)
+    }
+}
+
 /// One worker's share of a log. Used by one thread.
 pub trait Log {
     /// Waits at most `wait` for something to happen and gives at most `max` records to `sink`, in the order of each partition.
@@ -268,3 +301,19 @@ impl fmt::Display for LogError {
 }
 
 impl std::error::Error for LogError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_says_in_its_headers_what_became_of_the_sight() {
+        assert!(Tick { blind: None }.headers().iter().all(|(name, _)| *name != "ce_blind"));
+        for blind in [Blind::Broker, Blind::Lag, Blind::Over] {
+            let headers = Tick { blind: Some(blind) }.headers();
+            let (_, value) = headers.iter().find(|(name, _)| *name == "ce_blind").expect("it says so");
+            assert_eq!(Blind::from_name(value), Some(blind));
+        }
+        assert_eq!(Blind::from_name("dark"), None);
+    }
+}
