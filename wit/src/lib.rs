@@ -1,9 +1,11 @@
 //! The contract between the runtime and its rules.
 //!
-//! Owns the WIT package ([`RULE_WIT`]), the plain Rust shape of what crosses the boundary ([`contract`]) and the table of event types and
-//! fields that host and SDK share ([`table`]). Owns no behaviour, no I/O and no encoding beyond that of one piece.
+//! Owns the WIT package ([`RULE_WIT`]), the plain Rust shape of what crosses the boundary ([`contract`]), the table of event types and
+//! fields that host and SDK share ([`table`]), and how findings and commands are named ([`ids`]). Owns no behaviour, no I/O and no encoding
+//! beyond that of one piece.
 
 pub mod contract;
+pub mod ids;
 pub mod table;
 
 /// The text of `wit/rule.wit`.

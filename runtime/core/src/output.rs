@@ -3,7 +3,10 @@
 //! Ids are hashes of the input, never random, so that replays and restarts give the same.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tillwatch_wit::contract::{Details, Evidence, Instant, Severity, Value};
+use tillwatch_wit::{
+    contract::{Details, Evidence, Instant, Severity, Value},
+    ids,
+};
 
 use crate::log::{PartitionId, Topic};
 
@@ -15,37 +18,19 @@ impl Id {
     /// The hash of the parts, each with its length, so that no two lists of parts collide by concatenation.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        let mut text = String::with_capacity(32);
-        for byte in &hasher.finalize().as_bytes()[..16] {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(nibble), 16).expect("invariant: a nibble is a hex digit"));
-            }
-        }
-        Self(text)
+        Self(ids::hash(parts))
     }
 
     /// The id of a finding: stable over its generations.
     #[must_use]
     pub fn finding(rule: &str, kind: &str, scope: &str, txn: &str) -> Self {
-        Self::of(&[b"finding", rule.as_bytes(), kind.as_bytes(), scope.as_bytes(), txn.as_bytes()])
+        Self(ids::finding(rule, kind, scope, txn))
     }
 
     /// The id of a command, the idempotency key at its target. A command about no payment has its target in place of the transaction.
     #[must_use]
     pub fn command(rail: &str, txn: &str, kind: &str, chain: u32, attempt: u32) -> Self {
-        Self::of(&[
-            b"command",
-            rail.as_bytes(),
-            txn.as_bytes(),
-            kind.as_bytes(),
-            &chain.to_le_bytes(),
-            &attempt.to_le_bytes(),
-        ])
+        Self(ids::command(rail, txn, kind, chain, attempt))
     }
 
     /// As text.
