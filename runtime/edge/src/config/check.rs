@@ -1,0 +1,212 @@
+//! What the types of the file cannot hold.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::{BUILT_IN, Config, LogKind, Problem, Secret, Security};
+
+/// Everything wrong with a configuration whose types are right.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    match config.log.kind {
+        LogKind::Kafka => kafka(config, &mut found),
+        LogKind::Embedded => embedded(config, &mut found),
+    }
+    topics(config, &mut found);
+    engine(config, &mut found);
+    feed(config, &mut found);
+    rules(config, &mut found);
+    let commit = &config.commit;
+    range("commit.every_ms", u64::from(commit.every_ms), 1, 10_000, &mut found);
+    range("commit.bytes_max", commit.bytes_max as u64, 64 << 10, 1 << 30, &mut found);
+    range("commit.records_max", commit.records_max as u64, 1, 1_000_000, &mut found);
+    range("log.workers", config.log.workers as u64, 0, 256, &mut found);
+    if config.http.listen.parse::<SocketAddr>().is_err() {
+        found.push(Problem::new(
+            "http.listen",
+            format!("{:?} is no address with a port. Write it as 127.0.0.1:8480", config.http.listen),
+        ));
+    }
+    range("http.body_bytes_max", config.http.body_bytes_max as u64, 1 << 10, 64 << 20, &mut found);
+    range("http.requests_max", config.http.requests_max as u64, 1, 10_000, &mut found);
+    secret("http.token_file", &config.http.token_file, &mut found);
+    found
+}
+
+fn range(key: &str, value: u64, least: u64, most: u64, found: &mut Vec<Problem>) {
+    if value < least || value > most {
+        found.push(Problem::new(key, format!("{value} is out of range. Choose {least} to {most}")));
+    }
+}
+
+fn secret(key: &str, path: &str, found: &mut Vec<Problem>) {
+    if !path.is_empty()
+        && let Err(error) = Secret::read(path)
+    {
+        found.push(Problem::new(key, format!("{path}: {error}. Put the secret into this file, on its first line")));
+    }
+}
+
+fn readable(key: &str, path: &str, found: &mut Vec<Problem>) {
+    if !path.is_empty()
+        && let Err(error) = std::fs::File::open(path)
+    {
+        found.push(Problem::new(key, format!("{path}: {error}. Name a file that can be read")));
+    }
+}
+
+fn kafka(config: &Config, found: &mut Vec<Problem>) {
+    let kafka = &config.kafka;
+    if kafka.brokers.is_empty() {
+        found.push(Problem::new("kafka.brokers", "names no broker. Give at least one as host:port"));
+    }
+    for broker in &kafka.brokers {
+        let port = broker.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        if !matches!(port, Some((host, Ok(_))) if !host.is_empty()) {
+            found.push(Problem::new("kafka.brokers", format!("{broker:?} has no port. Write it as host:9092")));
+        }
+    }
+    if kafka.group.is_empty() {
+        found.push(Problem::new("kafka.group", "is empty. Give the consumer group a name"));
+    }
+    range("kafka.partitions", u64::from(kafka.partitions), 1, 10_000, found);
+    range("kafka.replication", u64::from(kafka.replication), 1, 10, found);
+    range("kafka.min_insync", u64::from(kafka.min_insync), 1, u64::from(kafka.replication).max(1), found);
+    range("kafka.session_ms", u64::from(kafka.session_ms), 1_000, 300_000, found);
+    range("kafka.poll_interval_ms_max", u64::from(kafka.poll_interval_ms_max), 10_000, 3_600_000, found);
+    range("kafka.transaction_ms", u64::from(kafka.transaction_ms), 1_000, 900_000, found);
+    range("kafka.request_ms", u64::from(kafka.request_ms), 1_000, 300_000, found);
+    range("kafka.restore_ms", u64::from(kafka.restore_ms), 1_000, 86_400_000, found);
+    let sasl = matches!(kafka.security, Security::SaslPlaintext | Security::SaslSsl);
+    if sasl {
+        if !["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&kafka.sasl_mechanism.as_str()) {
+            let what = format!("{:?} is not known. Choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", kafka.sasl_mechanism);
+            found.push(Problem::new("kafka.sasl_mechanism", what));
+        }
+        if kafka.username.is_empty() {
+            found.push(Problem::new("kafka.username", "is empty, and kafka.security asks for one. Set it"));
+        }
+        if kafka.password_file.is_empty() {
+            found.push(Problem::new("kafka.password_file", "is empty, and kafka.security asks for one. Name the file"));
+        }
+    }
+    secret("kafka.password_file", &kafka.password_file, found);
+    secret("kafka.key_password_file", &kafka.key_password_file, found);
+    readable("kafka.ca_file", &kafka.ca_file, found);
+    readable("kafka.certificate_file", &kafka.certificate_file, found);
+    readable("kafka.key_file", &kafka.key_file, found);
+}
+
+fn embedded(config: &Config, found: &mut Vec<Problem>) {
+    if config.embedded.path.is_empty() {
+        found.push(Problem::new("embedded.path", "is empty. Name a directory for the log"));
+    }
+    range("embedded.partitions", u64::from(config.embedded.partitions), 1, 1_024, found);
+    range("embedded.keep_hours", u64::from(config.embedded.keep_hours), 1, 24 * 366, found);
+}
+
+fn topics(config: &Config, found: &mut Vec<Problem>) {
+    let mut seen = BTreeMap::new();
+    for (key, name) in config.topics.all() {
+        let key = format!("topics.{key}");
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 249 || !name.chars().all(legal) {
+            let what = format!("{name:?} is no topic name. Use 1 to 249 letters, digits, '.', '_' and '-'");
+            found.push(Problem::new(&key, what));
+        }
+        if let Some(other) = seen.insert(name, key.clone()) {
+            found.push(Problem::new(key, format!("{name:?} is the name of {other} too. Give each its own")));
+        }
+    }
+}
+
+fn engine(config: &Config, found: &mut Vec<Problem>) {
+    let engine = &config.engine;
+    range("engine.lateness_ms", u64::from(engine.lateness_ms), 0, 600_000, found);
+    range("engine.skew_ms_max", u64::from(engine.skew_ms_max), 1_000, 86_400_000, found);
+    range("engine.tick_every_ms", u64::from(engine.tick_every_ms), 100, 60_000, found);
+    range("engine.visits_max", engine.visits_max as u64, 1, 4_096, found);
+    range("engine.record_bytes_max", engine.record_bytes_max as u64, 1_024, 64 << 20, found);
+    range("engine.depth_max", engine.depth_max as u64, 4, 128, found);
+    for (key, value) in [
+        ("engine.waiting_events_max", engine.waiting_events_max),
+        ("engine.waiting_bytes_max", engine.waiting_bytes_max),
+        ("engine.text_bytes_max", engine.text_bytes_max),
+        ("engine.state_bytes_max", engine.state_bytes_max),
+        ("engine.keys_max", engine.keys_max),
+        ("engine.actions_max", engine.actions_max),
+        ("engine.findings_max", engine.findings_max),
+        ("engine.dedup_entries_max", engine.dedup_entries_max),
+    ] {
+        range(key, value as u64, 1, u64::from(u32::MAX), found);
+    }
+}
+
+fn feed(config: &Config, found: &mut Vec<Problem>) {
+    range("feed.lag_ms_max", u64::from(config.feed.lag_ms_max), 1_000, 86_400_000, found);
+    range("feed.unreachable_ms_max", u64::from(config.feed.unreachable_ms_max), 1_000, 3_600_000, found);
+    range("feed.settle_ms", u64::from(config.feed.settle_ms), 0, 3_600_000, found);
+    for (index, source) in config.feed.silent_sources.iter().enumerate() {
+        let key = format!("feed.silent_sources[{index}]");
+        if source.prefix.is_empty() {
+            found.push(Problem::new(format!("{key}.prefix"), "is empty. Give the beginning of the sources' names"));
+        }
+        range(&format!("{key}.silent_ms"), u64::from(source.silent_ms), 1_000, 86_400_000, found);
+    }
+}
+
+fn rules(config: &Config, found: &mut Vec<Problem>) {
+    for (id, rule) in &config.rules {
+        if !BUILT_IN.contains(&id.as_str()) && rule.enabled && rule.path.is_empty() {
+            found.push(Problem::new(
+                format!("rules.{id}.path"),
+                format!("is empty, and {id} is not built in. Name the component's file"),
+            ));
+        }
+        readable(&format!("rules.{id}.path"), &rule.path, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        check(&config).into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_fine() {
+        assert_eq!(keys(|_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn brokers_have_ports_and_secrets_have_files() {
+        let found = keys(|config| {
+            config.kafka.brokers = vec!["somewhere".to_owned()];
+            config.kafka.security = Security::SaslSsl;
+        });
+        assert_eq!(found, ["kafka.brokers", "kafka.sasl_mechanism", "kafka.username", "kafka.password_file"]);
+    }
+
+    #[test]
+    fn topics_have_names_of_their_own() {
+        let found = keys(|config| {
+            config.topics.findings = "pos.events".to_owned();
+            config.topics.shadow = "no spaces".to_owned();
+        });
+        assert_eq!(found, ["topics.findings", "topics.shadow"]);
+    }
+
+    #[test]
+    fn a_plug_in_needs_a_file_and_a_range_is_held() {
+        let found = keys(|config| {
+            config.rules.insert("mine".to_owned(), super::super::Rule::default());
+            config.http.listen = "8480".to_owned();
+            config.feed.lag_ms_max = 0;
+            config.http.token_file = "/nowhere/token".to_owned();
+        });
+        assert_eq!(found, ["feed.lag_ms_max", "rules.mine.path", "http.listen", "http.token_file"]);
+    }
+}
