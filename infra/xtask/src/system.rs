@@ -1,0 +1,139 @@
+//! What comes from the machine's package manager: C libraries, a C compiler, Java and Maven.
+//!
+//! Owns how to see whether a thing is there and how to get it where `apt-get` is. Elsewhere it says what to install.
+
+use crate::process::{output, quietly, say, succeeds};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// A package installation that takes longer has lost its mirror.
+const APT_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// Something that the machine must have.
+struct Need {
+    what: &'static str,
+    packages: &'static [&'static str],
+    there: fn() -> bool,
+}
+
+/// What building the workspace needs beside Rust: librdkafka is compiled from source.
+const TO_BUILD: [Need; 4] = [
+    Need { what: "a C compiler", packages: &["gcc", "g++", "libc6-dev"], there: || runs("cc") && runs("c++") },
+    Need { what: "make", packages: &["make"], there: || runs("make") },
+    Need { what: "pkg-config", packages: &["pkg-config"], there: || runs("pkg-config") },
+    Need {
+        what: "OpenSSL and zlib with their headers",
+        packages: &["libssl-dev", "zlib1g-dev"],
+        there: || succeeds(Command::new("pkg-config").args(["--exists", "openssl", "zlib"])),
+    },
+];
+
+/// What Apache Kafka needs.
+const FOR_KAFKA: [Need; 2] = [
+    Need { what: "Java 17 or newer", packages: &["default-jre-headless"], there: || java_version() >= Some(17) },
+    Need { what: "Maven", packages: &["maven"], there: || runs("mvn") },
+];
+
+/// Makes sure that the workspace can be compiled.
+///
+/// # Errors
+/// Names what is missing and the packages to install.
+pub fn provision_build(logs: &Path) -> Result<()> {
+    provision(&TO_BUILD, logs)
+}
+
+/// Makes sure that Apache Kafka can be fetched and run.
+///
+/// # Errors
+/// Names what is missing and the packages to install.
+pub fn provision_kafka(logs: &Path) -> Result<()> {
+    provision(&FOR_KAFKA, logs)
+}
+
+/// Installs Debian packages, by `sudo` where this user is not root.
+///
+/// # Errors
+/// Where there is no `apt-get`, no right to use it, or it fails.
+pub fn apt_install(packages: &[&str], logs: &Path) -> Result<()> {
+    let Some(prefix) = apt() else {
+        bail!("there is no apt-get that this user may run; install by hand: {}", packages.join(" "));
+    };
+    say(&format!("installing by apt-get: {}", packages.join(" ")));
+    // One unreachable third-party source must not stop what the others have: the installation judges.
+    if let Err(error) =
+        quietly("apt-get update", apt_get(&prefix).arg("update"), &logs.join("apt-update.log"), APT_TIME_MAX)
+    {
+        say(&format!("apt-get update had failures, going on: {error}"));
+    }
+    let mut command = apt_get(&prefix);
+    command.args(["install", "-y", "--no-install-recommends"]).args(packages);
+    quietly("apt-get install", &mut command, &logs.join("apt-install.log"), APT_TIME_MAX)
+}
+
+/// Whether packages can be installed here.
+#[must_use]
+pub fn has_apt() -> bool {
+    apt().is_some()
+}
+
+fn provision(needs: &[Need], logs: &Path) -> Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|need| !(need.there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|need| need.what).collect::<Vec<_>>().join(", ");
+    let packages: Vec<_> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    say(&format!("not on this machine: {names}"));
+    apt_install(&packages, logs)?;
+    match missing.iter().find(|need| !(need.there)()) {
+        None => Ok(()),
+        Some(need) => bail!("{} is not to be found after installing {}", need.what, need.packages.join(" ")),
+    }
+}
+
+/// The words before `apt-get`: none for root, `sudo -n` for one who may.
+fn apt() -> Option<Vec<&'static str>> {
+    if !runs("apt-get") {
+        return None;
+    }
+    if output(Command::new("id").arg("-u")).as_deref() == Some("0") {
+        return Some(Vec::new());
+    }
+    succeeds(Command::new("sudo").args(["-n", "true"])).then(|| vec!["sudo", "-n"])
+}
+
+fn apt_get(prefix: &[&str]) -> Command {
+    let mut words = prefix.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    let mut command = Command::new(words.next().expect("invariant: three words at least"));
+    command.args(words).args(["-o", "DPkg::Lock::Timeout=300"]);
+    command
+}
+
+fn runs(program: &str) -> bool {
+    succeeds(Command::new(program).arg("--version"))
+}
+
+fn java_version() -> Option<u32> {
+    parse_java_version(&output(Command::new("java").arg("--version"))?)
+}
+
+/// The major version in the first line of `java --version`, as in `openjdk 17.0.15 2025-04-15`.
+fn parse_java_version(text: &str) -> Option<u32> {
+    let number = text.lines().next()?.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    number.split(['.', '-', '+']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_java_version;
+
+    #[test]
+    fn java_versions_are_read() {
+        assert_eq!(parse_java_version("openjdk 17.0.15 2025-04-15\nOpenJDK Runtime"), Some(17));
+        assert_eq!(parse_java_version("openjdk 21-ea 2023-09-19"), Some(21));
+        assert_eq!(parse_java_version("java 1.8.0_292"), Some(1));
+        assert_eq!(parse_java_version("no java here"), None);
+    }
+}
