@@ -194,6 +194,25 @@ pub struct Finding {
     pub details: Details,
 }
 
+impl Finding {
+    /// The first of its kind for the rule's own key, with nothing else known.
+    #[must_use]
+    pub fn new(kind: &str, severity: Severity) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            severity,
+            generation: 1,
+            scope: None,
+            deadline: None,
+            amount: None,
+            currency: None,
+            broke_at: None,
+            evidence: Vec::new(),
+            details: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Updated {
     pub finding: String,
@@ -208,6 +227,14 @@ pub struct Cleared {
     pub scope: Option<String>,
     pub resolution: String,
     pub after_ms: u64,
+}
+
+impl Cleared {
+    /// Of the rule's own key, at its deadline.
+    #[must_use]
+    pub fn new(kind: &str, resolution: &str) -> Self {
+        Self { kind: kind.to_owned(), scope: None, resolution: resolution.to_owned(), after_ms: 0 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

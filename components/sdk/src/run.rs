@@ -1,0 +1,128 @@
+//! Runs a rule over a batch: reads pieces, writes verdicts. The same code natively and in WebAssembly.
+
+use tillwatch_wit::{
+    contract::{Change, Descriptor, Trigger, Verdict, Verdicts, Wake},
+    table::FieldId,
+};
+
+use crate::{
+    Out, Rule, Visit,
+    visit::{FIXED_PIECES, Positions, positions},
+};
+
+/// What the rule is, as the host asks for it.
+#[must_use]
+pub fn describe<R: Rule>() -> Descriptor {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Descriptor {
+        id: R::ID.to_owned(),
+        version: R::VERSION.to_owned(),
+        key: R::KEY,
+        state_version: R::STATE_VERSION,
+        events: owned(R::EVENTS),
+        fields: R::FIELDS.iter().map(|field: &FieldId| field.field().name.to_owned()).collect(),
+        capabilities: owned(R::CAPABILITIES),
+    }
+}
+
+/// Reads a state, all of its bytes.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn decode_state<S: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Ok(state),
+        Ok((_, rest)) => {
+            Err(format!("the state does not decode: {} of {} bytes are left over", rest.len(), bytes.len()))
+        }
+        Err(error) => Err(format!("the state does not decode: {error} ({} bytes)", bytes.len())),
+    }
+}
+
+/// Writes a state.
+///
+/// # Errors
+/// What the type cannot express, as a sequence of unknown length.
+pub fn encode_state<S: serde::Serialize>(state: &S) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    append_state(state, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Appends a state; returns how many bytes it took.
+fn append_state<S: serde::Serialize>(state: &S, bytes: &mut Vec<u8>) -> Result<u32, String> {
+    let before = bytes.len();
+    *bytes = postcard::to_extend(state, std::mem::take(bytes))
+        .map_err(|error| format!("the state cannot be written: {error}"))?;
+    match u32::try_from(bytes.len() - before) {
+        Ok(0) => Err("the state encodes to nothing, which means that there is none".to_owned()),
+        Ok(length) => Ok(length),
+        Err(_) => Err("the state is larger than 4 GiB".to_owned()),
+    }
+}
+
+struct Table<R>(std::marker::PhantomData<R>);
+
+impl<R: Rule> Table<R> {
+    const POSITIONS: Positions = positions(R::FIELDS);
+}
+
+/// Visits every key of a batch. `verdicts` comes reset.
+#[doc(hidden)]
+pub fn run<R: Rule>(
+    rule: &R,
+    visits: impl Iterator<Item = tillwatch_wit::contract::Visit>,
+    ends: &[u32],
+    bytes: &[u8],
+    verdicts: &mut Verdicts,
+) {
+    let pieces = FIXED_PIECES + R::FIELDS.len();
+    let mut start = 0;
+    for (index, (visit, ends)) in visits.zip(ends.chunks_exact(pieces)).enumerate() {
+        let visit = Visit { visit, events: R::EVENTS, positions: const { &Table::<R>::POSITIONS }, start, ends, bytes };
+        start = ends[pieces - 1] as usize;
+        let verdict = one(rule, u32::try_from(index).expect("invariant: visits of a call are few"), &visit, verdicts);
+        verdicts.verdicts.push(verdict);
+    }
+}
+
+/// One visit; of a failed one nothing stays.
+fn one<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Verdict {
+    let actions = verdicts.actions.len();
+    let states = verdicts.states.len();
+    attempt(rule, index, visit, verdicts).unwrap_or_else(|reason| {
+        verdicts.actions.truncate(actions);
+        verdicts.states.truncate(states);
+        Verdict { state: Change::Fail(reason), wake: Wake::Keep }
+    })
+}
+
+fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Result<Verdict, String> {
+    let before = visit.piece(0);
+    let mut state = if before.is_empty() { None } else { Some(decode_state::<R::State>(before)?) };
+    let mut out = Out::new(index, &mut verdicts.actions);
+    match visit.visit.trigger {
+        Trigger::Timer => rule.on_wake(visit, &mut state, &mut out),
+        Trigger::Event(_) => rule.on_event(visit, &mut state, &mut out),
+    }
+    let Out { wake, failed, .. } = out;
+    if let Some(reason) = failed {
+        return Err(reason);
+    }
+    let Some(state) = state else {
+        return Ok(if before.is_empty() {
+            Verdict { state: Change::Keep, wake: wake.unwrap_or(Wake::Keep) }
+        } else {
+            Verdict { state: Change::Clear, wake: wake.unwrap_or(Wake::Never) }
+        });
+    };
+    let start = verdicts.states.len();
+    let length = append_state(&state, &mut verdicts.states)?;
+    let change = if verdicts.states[start..] == *before {
+        verdicts.states.truncate(start);
+        Change::Keep
+    } else {
+        Change::Put(length)
+    };
+    Ok(Verdict { state: change, wake: wake.unwrap_or(Wake::Keep) })
+}
