@@ -1,0 +1,77 @@
+//! What the tests of the store share.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests")]
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use tillwatch_core::log::{Change, Commit, Message, PartitionId, Position, Topic};
+use tillwatch_embedded::{NewRecord, Options, Store};
+
+/// A clock that stands where it is put.
+#[derive(Clone, Default)]
+pub(crate) struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    pub(crate) fn put(&self, now: i64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn options(partitions: PartitionId, hands: &Hands) -> Options {
+    let hands = hands.clone();
+    Options::new(partitions, Arc::new(move || hands.0.load(Ordering::SeqCst)))
+}
+
+pub(crate) fn open(path: &Path) -> Store {
+    Store::open(path, options(2, &Hands::default())).unwrap()
+}
+
+pub(crate) fn record(text: &str) -> NewRecord<'_> {
+    NewRecord { key: Some(b"T1"), headers: &[("h", b"v")], value: Some(text.as_bytes()) }
+}
+
+pub(crate) fn position(high: i64) -> Position {
+    Position { low: high, ingest_low: 5, high, ingest_high: 6, floor: i64::MIN, floor_from: 0 }
+}
+
+/// Commit number `n` of a partition: two outputs, and a state that says `n`.
+pub(crate) fn commit(partition: PartitionId, n: i64) -> Commit {
+    let message = |topic, key: &str| Message {
+        topic,
+        key: key.to_owned(),
+        headers: vec![("ce_id", format!("{partition}-{n}"))],
+        value: n.to_string().into_bytes(),
+    };
+    Commit {
+        partition,
+        position: position(n),
+        messages: vec![message(Topic::Findings, "payment:x"), message(Topic::Commands, "T1")],
+        changes: vec![
+            Change { key: b"last".to_vec(), value: Some(n.to_string().into_bytes()) },
+            Change { key: format!("k{n}").into_bytes(), value: Some(vec![1]) },
+            Change { key: format!("k{}", n - 1).into_bytes(), value: None },
+        ],
+    }
+}
+
+/// The values of a partition, as text.
+pub(crate) fn values(store: &Store, topic: &str, partition: PartitionId) -> Vec<String> {
+    let (mut texts, mut from) = (Vec::new(), 0);
+    loop {
+        let next = store
+            .read(topic, partition, from, 100, &mut |record| {
+                texts.push(String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap());
+            })
+            .unwrap();
+        if next == store.end_offset(topic, partition).unwrap() {
+            return texts;
+        }
+        from = next;
+    }
+}
