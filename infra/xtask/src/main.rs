@@ -2,12 +2,13 @@
 //!
 //! Owns the command line; everything it does is in the library.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::process::say;
+use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, system};
+use xtask::{components, kafka, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -31,6 +32,35 @@ enum Task {
         #[arg(long, value_enum, default_value_t = Choice::Auto)]
         toolchain: Choice,
     },
+    /// Run a real Apache Kafka on this machine, by Maven and Java
+    #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
+        cargo xtask kafka start --port 9092     in the background\n  cargo xtask kafka start --brokers 3\n  cargo xtask kafka stop")]
+    Kafka {
+        #[arg(value_enum, default_value_t = Verb::Run)]
+        verb: Verb,
+        /// How many brokers, each a controller too
+        #[arg(long, default_value_t = 1)]
+        brokers: u16,
+        /// Where data, logs and process ids go; emptied at the start [default: target/kafka/cluster]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// The first broker's port, the others follow [default: any that is free]
+        #[arg(long)]
+        port: Option<u16>,
+        /// A line of server.properties; may be given several times
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+        settings: Vec<(String, String)>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Verb {
+    /// Until Ctrl-C, in the foreground
+    Run,
+    /// In the background; prints the address
+    Start,
+    /// End what was started in that folder
+    Stop,
 }
 
 fn main() -> ExitCode {
@@ -51,5 +81,35 @@ fn run(task: Task) -> anyhow::Result<()> {
             components::report(&components::build(&workspace, only.as_deref(), toolchain)?);
             Ok(())
         }
+        Task::Kafka { verb, brokers, dir, port, settings } => {
+            let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
+            let dir = std::path::absolute(dir)?;
+            let detached = matches!(verb, Verb::Start);
+            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings })
+        }
+    }
+}
+
+fn run_kafka(workspace: &Workspace, verb: Verb, options: &kafka::Options) -> anyhow::Result<()> {
+    if matches!(verb, Verb::Stop) {
+        let ended = kafka::stop(&options.dir)?;
+        say(&format!("brokers ended in {}: {ended}", options.dir.display()));
+        return Ok(());
+    }
+    let cluster = kafka::Cluster::start(&kafka::install(workspace)?, options)?;
+    say(&format!("Apache Kafka serves; data and logs in {}", options.dir.display()));
+    print(&cluster.bootstrap());
+    if options.detached {
+        cluster.detach();
+        return Ok(());
+    }
+    say("Ctrl-C ends it");
+    cluster.wait()
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }

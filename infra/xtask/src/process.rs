@@ -104,11 +104,13 @@ pub fn tail(log: &Path) -> String {
     format!("the end of {}:\n  {shown}", log.display())
 }
 
-/// Something that turns while a long step runs; on a terminal only.
-struct Spinner(Option<ProgressBar>);
+/// Something that turns while a long step runs: on a terminal until dropped, elsewhere one line.
+pub struct Spinner(Option<ProgressBar>);
 
 impl Spinner {
-    fn start(label: &str) -> Self {
+    /// Shows that a step has begun.
+    #[must_use]
+    pub fn start(label: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             say(&format!("{label} …"));
             return Self(None);
