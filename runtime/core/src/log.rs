@@ -221,6 +221,7 @@ pub trait Log {
     ///
     /// # Errors
     /// See [`LogError::retry`].
+    #[allow(clippy::type_complexity, reason = "a callback with a key and a value says more than an alias")]
     fn restore(
         &mut self,
         partition: PartitionId,

@@ -1,0 +1,313 @@
+//! CBOR by pulling headers: `data`, and the envelope of structured mode. No tree, and nothing allocated by what a length claims.
+
+use std::borrow::Cow;
+
+use ciborium_ll::{Header, simple, tag};
+use tillwatch_wit::table::FieldId;
+
+use super::{
+    encode::Format,
+    envelope::{Attribute, Coding, Data, Envelope},
+    failure::{BAD_CBOR, Failure, NOT_CLOUDEVENTS},
+    fields::{Fields, Tables},
+};
+use crate::limits::Limits;
+
+/// The tag of a text that is a date and time.
+const TAG_DATE_TIME: u64 = 0;
+
+/// Reads the fields of one `data`. With `any` it may be something else than a map, which has no fields.
+pub(super) fn data(
+    bytes: &[u8],
+    any: bool,
+    tables: &Tables,
+    fields: &mut Fields,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let mut cursor = Cursor::new(bytes, limits);
+    match cursor.pull()? {
+        Header::Map(length) => {
+            let mut entries = Entries(length);
+            while let Some(header) = entries.next(&mut cursor)? {
+                let name = match header {
+                    Header::Text(Some(length)) => tables.field(cursor.text(length)?.as_bytes()),
+                    Header::Text(None) => tables.field(cursor.chunks()?.as_bytes()),
+                    other => {
+                        cursor.skip(other, 1)?;
+                        None
+                    }
+                };
+                let value = cursor.pull()?;
+                match name {
+                    Some(field) => {
+                        fields.see(field)?;
+                        cursor.field(field, value, fields)?;
+                    }
+                    None => cursor.skip(value, 1)?,
+                }
+            }
+        }
+        Header::Simple(simple::NULL | simple::UNDEFINED) => {}
+        other if any => cursor.skip(other, 0)?,
+        other => return Err(Failure::field("data", "a map", name_of(other))),
+    }
+    cursor.end()
+}
+
+/// Reads the envelope of a structured event.
+pub(super) fn envelope<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Failure> {
+    let mut cursor = Cursor::new(bytes, limits);
+    let Header::Map(length) = cursor.pull()? else {
+        return Err(Failure::new(NOT_CLOUDEVENTS, "the payload is no map"));
+    };
+    let mut envelope = Envelope::default();
+    let mut entries = Entries(length);
+    while let Some(header) = entries.next(&mut cursor)? {
+        let name = match header {
+            Header::Text(Some(length)) => Cow::Borrowed(cursor.text(length)?),
+            Header::Text(None) => Cow::Owned(cursor.chunks()?),
+            other => {
+                cursor.skip(other, 1)?;
+                Cow::Borrowed("")
+            }
+        };
+        let start = cursor.at;
+        let value = cursor.pull()?;
+        if name == "data" {
+            let data = match value {
+                Header::Simple(simple::NULL | simple::UNDEFINED) => continue,
+                Header::Bytes(Some(length)) => {
+                    let bytes = cursor.take(length)?;
+                    Data::Slice { bytes, start: cursor.at - length, coding: Coding::Declared }
+                }
+                other => {
+                    cursor.skip(other, 0)?;
+                    Data::Slice { bytes: &bytes[start..cursor.at], start, coding: Coding::As(Format::Cbor) }
+                }
+            };
+            envelope.set_data(data)?;
+            continue;
+        }
+        let Some(attribute) = Attribute::by_name(&name) else {
+            cursor.skip(value, 1)?;
+            continue;
+        };
+        match value {
+            Header::Text(Some(length)) => envelope.set(attribute, Cow::Borrowed(cursor.text(length)?))?,
+            Header::Text(None) => envelope.set(attribute, Cow::Owned(cursor.chunks()?))?,
+            Header::Tag(TAG_DATE_TIME) => match cursor.pull()? {
+                Header::Text(Some(length)) => envelope.set(attribute, Cow::Borrowed(cursor.text(length)?))?,
+                other => return Err(Failure::attribute(attribute.name(), name_of(other))),
+            },
+            Header::Simple(simple::NULL | simple::UNDEFINED) => {}
+            other => return Err(Failure::attribute(attribute.name(), name_of(other))),
+        }
+    }
+    cursor.end()?;
+    Ok(envelope)
+}
+
+/// Calls `found(start, end, joined)` with every text and byte string, as far as the bytes can be read; `joined`: a chunk that belongs to the string before.
+pub(super) fn strings(bytes: &[u8], found: &mut dyn FnMut(usize, usize, bool)) {
+    let limits = Limits { text_bytes_max: usize::MAX, ..Limits::default() };
+    let mut cursor = Cursor::new(bytes, &limits);
+    let (mut chunks, mut joined) = (false, false);
+    while cursor.at < bytes.len() {
+        match cursor.pull() {
+            Ok(Header::Text(Some(length)) | Header::Bytes(Some(length))) => {
+                let Ok(string) = cursor.take(length) else { return };
+                found(cursor.at - string.len(), cursor.at, joined);
+                joined = chunks;
+            }
+            Ok(Header::Text(None) | Header::Bytes(None)) => (chunks, joined) = (true, false),
+            Ok(Header::Break) => (chunks, joined) = (false, false),
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The entries that a map still has.
+struct Entries(Option<usize>);
+
+impl Entries {
+    /// The header of the next key; none at the end.
+    fn next(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<Option<Header>, Failure> {
+        match &mut self.0 {
+            Some(0) => return Ok(None),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        match (cursor.pull()?, self.0) {
+            (Header::Break, None) => Ok(None),
+            (Header::Break, Some(_)) => Err(cursor.bad("a break in a map of known length")),
+            (header, _) => Ok(Some(header)),
+        }
+    }
+}
+
+/// Where the reading is.
+struct Cursor<'a, 'l> {
+    bytes: &'a [u8],
+    at: usize,
+    limits: &'l Limits,
+}
+
+impl<'a, 'l> Cursor<'a, 'l> {
+    fn new(bytes: &'a [u8], limits: &'l Limits) -> Self {
+        Self { bytes, at: 0, limits }
+    }
+
+    fn pull(&mut self) -> Result<Header, Failure> {
+        let mut decoder = ciborium_ll::Decoder::from(&self.bytes[self.at..]);
+        match decoder.pull() {
+            Ok(header) => {
+                self.at += decoder.offset();
+                Ok(header)
+            }
+            Err(ciborium_ll::Error::Io(_)) => Err(self.bad("the bytes end inside an item")),
+            Err(ciborium_ll::Error::Syntax(_)) => Err(self.bad("no CBOR item begins like this")),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Failure> {
+        let Some(bytes) = self.bytes[self.at..].get(..length) else {
+            return Err(self.bad("a string is longer than what follows"));
+        };
+        self.at += length;
+        Ok(bytes)
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'a str, Failure> {
+        let bytes = self.take(length)?;
+        if length > self.limits.text_bytes_max {
+            return Err(Failure::long_text(length, self.limits.text_bytes_max));
+        }
+        std::str::from_utf8(bytes).map_err(|_| {
+            self.at -= length;
+            self.bad("a text is no UTF-8")
+        })
+    }
+
+    /// A text in chunks, whose header was just read.
+    fn chunks(&mut self) -> Result<String, Failure> {
+        let mut whole = String::new();
+        loop {
+            match self.pull()? {
+                Header::Text(Some(length)) => whole.push_str(self.text(length)?),
+                Header::Break => return Ok(whole),
+                _ => return Err(self.bad("a chunk of a text is no text of known length")),
+            }
+            if whole.len() > self.limits.text_bytes_max {
+                return Err(Failure::long_text(whole.len(), self.limits.text_bytes_max));
+            }
+        }
+    }
+
+    /// The rest of an item whose header was just read, `depth` levels down.
+    fn skip(&mut self, header: Header, depth: usize) -> Result<(), Failure> {
+        match header {
+            Header::Text(Some(length)) => self.text(length).map(drop),
+            Header::Text(None) => self.chunks().map(drop),
+            Header::Bytes(Some(length)) => self.take(length).map(drop),
+            Header::Bytes(None) => loop {
+                match self.pull()? {
+                    Header::Bytes(Some(length)) => self.take(length).map(drop)?,
+                    Header::Break => return Ok(()),
+                    _ => return Err(self.bad("a chunk of a byte string is no byte string of known length")),
+                }
+            },
+            Header::Array(length) => self.items(length, depth + 1),
+            Header::Map(length) => {
+                self.descend(depth + 1)?;
+                let mut entries = Entries(length);
+                while let Some(key) = entries.next(self)? {
+                    self.skip(key, depth + 1)?;
+                    let value = self.pull()?;
+                    self.skip(value, depth + 1)?;
+                }
+                Ok(())
+            }
+            Header::Tag(_) => self.items(Some(1), depth + 1),
+            Header::Break => Err(self.bad("a break outside of an item of unknown length")),
+            Header::Positive(_) | Header::Negative(_) | Header::Float(_) | Header::Simple(_) => Ok(()),
+        }
+    }
+
+    fn items(&mut self, length: Option<usize>, depth: usize) -> Result<(), Failure> {
+        self.descend(depth)?;
+        let mut left = length;
+        loop {
+            match &mut left {
+                Some(0) => return Ok(()),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            match (self.pull()?, left) {
+                (Header::Break, None) => return Ok(()),
+                (header, _) => self.skip(header, depth)?,
+            }
+        }
+    }
+
+    fn descend(&self, depth: usize) -> Result<(), Failure> {
+        let max = depth_max(self.limits);
+        if depth > max { Err(Failure::deep(max)) } else { Ok(()) }
+    }
+
+    /// The value of a field of the table, whose header was just read.
+    fn field(&mut self, field: FieldId, header: Header, fields: &mut Fields) -> Result<(), Failure> {
+        match header {
+            Header::Text(Some(length)) => {
+                let text = self.text(length)?;
+                fields.text(field, text, Some(self.at - length))
+            }
+            Header::Text(None) => fields.text(field, &self.chunks()?, None),
+            Header::Positive(value) => fields.integer(field, i128::from(value)),
+            Header::Negative(value) => fields.integer(field, -1 - i128::from(value)),
+            Header::Float(value) => fields.number(field, value),
+            Header::Simple(simple::NULL | simple::UNDEFINED) => Ok(()),
+            Header::Simple(value @ (simple::FALSE | simple::TRUE)) => fields.flag(field, value == simple::TRUE),
+            Header::Tag(TAG_DATE_TIME) => match self.pull()? {
+                header @ Header::Text(_) => self.field(field, header, fields),
+                other => {
+                    fields.mistyped(field, name_of(other))?;
+                    self.skip(other, 1)
+                }
+            },
+            other => {
+                fields.mistyped(field, name_of(other))?;
+                self.skip(other, 1)
+            }
+        }
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.bad("more bytes follow the item")) }
+    }
+
+    fn bad(&self, what: &str) -> Failure {
+        Failure::new(BAD_CBOR, format!("at byte {}: {what}", self.at))
+    }
+}
+
+/// serde_json stops at 128 levels, so nothing deeper is read in either format, whatever the limit says.
+pub(super) fn depth_max(limits: &Limits) -> usize {
+    limits.depth_max.min(127)
+}
+
+fn name_of(header: Header) -> &'static str {
+    match header {
+        Header::Positive(_) | Header::Negative(_) => "an integer",
+        Header::Float(_) => "a floating-point number",
+        Header::Simple(simple::FALSE | simple::TRUE) => "a flag",
+        Header::Simple(_) => "a simple value",
+        Header::Tag(tag::BIGPOS | tag::BIGNEG) => "a big number",
+        Header::Tag(_) => "a tagged item",
+        Header::Break => "a break",
+        Header::Bytes(_) => "a byte string",
+        Header::Text(_) => "a text",
+        Header::Array(_) => "an array",
+        Header::Map(_) => "a map",
+    }
+}

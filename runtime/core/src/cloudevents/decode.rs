@@ -1,0 +1,425 @@
+//! One record's bytes to one [`Record`]: an event, a tick or a dead letter, never nothing and never two.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tillwatch_wit::{
+    contract::Instant,
+    table::{FieldId, TICK, TypeId},
+};
+
+use super::{
+    cbor,
+    encode::{Format, Mode},
+    envelope::{Attribute, Coding, Data, Envelope, Layout, format_of, media_type, unsupported},
+    failure::{
+        BAD_ATTRIBUTE, BAD_FIELD, CODES, EMPTY, Failure, KEY_MISMATCH, NOT_CLOUDEVENTS, RESERVED_TYPE, TOMBSTONE,
+        TOO_LARGE,
+    },
+    fields::{Fields, Tables, event_time},
+    json, mask,
+};
+use crate::{
+    event::Event,
+    limits::Limits,
+    log::{Blind, PartitionId, RawRecord, Tick},
+    output::DeadLetter,
+    partition::{Body, Record},
+};
+
+/// What a decoder has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events read, of known and unknown types.
+    pub events: u64,
+    /// Those of types that the table does not have.
+    pub custom: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Records in which a card number was masked.
+    pub masked: u64,
+    /// Dead letters by code; `other` for codes that an export brought along and this version does not know.
+    pub unreadable: BTreeMap<&'static str, u64>,
+}
+
+/// Reads the records of one input topic. Keeps nothing from record to record but room and counts.
+#[derive(Debug)]
+pub struct Decoder {
+    pub(super) topic: String,
+    pub(super) limits: Limits,
+    tables: Tables,
+    fields: Fields,
+    counts: Counts,
+    pub(super) patch: Option<Patch>,
+    pub(super) last_ingest: Instant,
+}
+
+/// A card number was found inside of `data_base64`: what to write in its place.
+#[derive(Debug)]
+pub(super) struct Patch {
+    /// Where the text stands in the payload; none where escapes hide it.
+    start: Option<usize>,
+    /// The masked data, in base64 again.
+    pub(super) text: String,
+    /// What the data is.
+    pub(super) format: Format,
+}
+
+impl Decoder {
+    /// A decoder for the records of `topic`.
+    #[must_use]
+    pub fn new(topic: &str, limits: &Limits) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            limits: limits.clone(),
+            tables: Tables::new(),
+            fields: Fields::default(),
+            counts: Counts::default(),
+            patch: None,
+            last_ingest: 0,
+        }
+    }
+
+    /// What it has seen.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Reads one record of a log.
+    pub fn decode(&mut self, partition: PartitionId, raw: RawRecord<'_>) -> Record {
+        let size = raw.key.map_or(0, <[u8]>::len)
+            + raw.value.map_or(0, <[u8]>::len)
+            + raw.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let body = if size > self.limits.record_bytes_max {
+            let max = self.limits.record_bytes_max;
+            let failure = Failure::new(TOO_LARGE, format!("the record has {size} bytes; `record_bytes_max` is {max}"));
+            self.unreadable(partition, Some(raw.offset), &raw, failure)
+        } else if needs_mask(&raw) {
+            let owned = Owned::masked(&raw);
+            self.counts.masked += u64::from(owned.changed);
+            let headers: Vec<(&str, &[u8])> =
+                owned.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+            let masked =
+                RawRecord { key: owned.key.as_deref(), value: owned.value.as_deref(), headers: &headers, ..raw };
+            self.body(partition, masked)
+        } else {
+            self.body(partition, raw)
+        };
+        Record { offset: raw.offset, ingest: raw.ingest, body }
+    }
+
+    fn body(&mut self, partition: PartitionId, raw: RawRecord<'_>) -> Body {
+        self.patch = None;
+        match self.read(&raw) {
+            Ok(body) => body,
+            Err(failure) => self.unreadable(partition, Some(raw.offset), &raw, failure),
+        }
+    }
+
+    fn read(&mut self, raw: &RawRecord<'_>) -> Result<Body, Failure> {
+        let missing = match raw.value {
+            None => Some(Failure::new(TOMBSTONE, "the record has no value")),
+            Some([]) => Some(Failure::new(EMPTY, "the record's value is empty")),
+            Some(_) => None,
+        };
+        let payload = raw.value.unwrap_or_default();
+        let layout = match (Layout::of(raw), missing.clone()) {
+            (Ok(layout), _) => layout,
+            (Err(_), Some(missing)) => return Err(missing),
+            (Err(failure), None) => return Err(failure),
+        };
+        let mut envelope = match (layout.mode, layout.format, missing.clone()) {
+            (Mode::Binary, ..) => Envelope::from_headers(raw.headers, &self.limits)?,
+            (Mode::Structured, _, Some(missing)) => return Err(missing),
+            (Mode::Structured, Format::Json, None) => json::envelope(payload, &self.limits)?,
+            (Mode::Structured, Format::Cbor, None) => cbor::envelope(payload, &self.limits)?,
+        };
+        if layout.mode == Mode::Binary && missing.is_none() {
+            envelope.set_data(Data::Slice { bytes: payload, start: 0, coding: Coding::As(layout.format) })?;
+        }
+        self.assemble(&envelope, raw.key, raw.ingest, payload, missing)
+    }
+
+    /// Makes the body of an envelope. `missing` says what is wrong with having no payload, where there is none.
+    pub(super) fn assemble(
+        &mut self,
+        envelope: &Envelope<'_>,
+        key: Option<&[u8]>,
+        ingest: Instant,
+        payload: &[u8],
+        missing: Option<Failure>,
+    ) -> Result<Body, Failure> {
+        match envelope.get(Attribute::Specversion) {
+            Some("1.0") => {}
+            Some(_) => return Err(Failure::new(NOT_CLOUDEVENTS, "attribute `specversion` is not 1.0")),
+            None => return Err(Failure::new(NOT_CLOUDEVENTS, "attribute `specversion` is missing")),
+        }
+        let name = envelope.require(Attribute::Type)?;
+        if name == TICK {
+            let tick = tick(envelope)?;
+            self.counts.ticks += 1;
+            return Ok(Body::Tick(tick));
+        }
+        if let Some(missing) = missing {
+            return Err(missing);
+        }
+        let event_type = self.tables.event_type(name);
+        if reserved(name) {
+            let reason = "the type is one that only Tillwatch writes; it is not read from an input topic";
+            return Err(Failure::new(RESERVED_TYPE, reason));
+        }
+        let id = envelope.require(Attribute::Id)?;
+        let source = envelope.require(Attribute::Source)?;
+        let key = agreed_key(envelope, key)?;
+        let time = envelope.get(Attribute::Time).map(|text| event_time(text, ingest)).transpose()?;
+        let subject = envelope.get(Attribute::Subject);
+        if subject.is_none() && event_type.event_type().is_some_and(|row| row.about_payment) {
+            return Err(Failure::missing(Attribute::Subject.name()));
+        }
+        let custom = event_type == TypeId::CUSTOM;
+        let whole = self.data(envelope, event_type)?;
+
+        let patched = self.patched(payload);
+        let whole_bytes = if let Some(Whole::Own(bytes)) = &whole { bytes.len() } else { 0 };
+        let mut buffer = Vec::with_capacity(
+            patched.len()
+                + id.len()
+                + source.len()
+                + key.len()
+                + subject.map_or(0, str::len)
+                + if custom { name.len() } else { 0 }
+                + whole_bytes
+                + self.fields.extra_bytes(),
+        );
+        buffer.extend_from_slice(&patched);
+        let mut event = Event::new(buffer);
+        event.set_type(event_type);
+        if let Some(time) = time {
+            event.set_time(time);
+        }
+        event.push(FieldId::ID, id.as_bytes());
+        event.push(FieldId::SOURCE, source.as_bytes());
+        event.push(FieldId::PARTITIONKEY, key.as_bytes());
+        if let Some(subject) = subject {
+            event.push(FieldId::SUBJECT, subject.as_bytes());
+        }
+        if custom {
+            self.counts.custom += 1;
+            event.push(FieldId::TYPE, name.as_bytes());
+        }
+        match whole {
+            Some(Whole::Range(start, end)) => event.range(FieldId::DATA, start, end),
+            Some(Whole::Own(bytes)) => event.push(FieldId::DATA, &bytes),
+            None => {}
+        }
+        self.fields.give(&mut event);
+        self.counts.events += 1;
+        Ok(Body::Event(event))
+    }
+
+    /// Reads the fields of `data`; gives the whole of it as CBOR for events of unknown types.
+    fn data(&mut self, envelope: &Envelope<'_>, event_type: TypeId) -> Result<Option<Whole>, Failure> {
+        let custom = event_type == TypeId::CUSTOM;
+        let strict = self.tables.strict(event_type);
+        let decoded;
+        let (bytes, start, format) = match &envelope.data {
+            None => {
+                self.fields.reset(strict, None);
+                return Ok(None);
+            }
+            Some(Data::Slice { bytes, start, coding: Coding::As(format) }) => (*bytes, Some(*start), *format),
+            Some(Data::Slice { bytes, start, coding: Coding::Declared }) => (*bytes, Some(*start), declared(envelope)?),
+            Some(Data::Base64 { text, start }) => {
+                let format = declared(envelope)?;
+                decoded = self.base64(text, *start, format)?;
+                (&*decoded, None, format)
+            }
+        };
+        self.fields.reset(strict, start);
+        let read = match format {
+            Format::Json => json::data,
+            Format::Cbor => cbor::data,
+        };
+        read(bytes, custom, &self.tables, &mut self.fields, &self.limits)?;
+        if !custom {
+            return Ok(None);
+        }
+        Ok(Some(match (format, start) {
+            (Format::Cbor, Some(start)) => Whole::Range(start, start + bytes.len()),
+            (Format::Cbor, None) => Whole::Own(bytes.to_vec()),
+            (Format::Json, _) => Whole::Own(cbor_of_json(bytes)?),
+        }))
+    }
+
+    /// Decodes `data_base64`; a card number in it is masked there too.
+    fn base64(&mut self, text: &str, start: Option<usize>, format: Format) -> Result<Vec<u8>, Failure> {
+        let mut bytes = STANDARD.decode(text).map_err(|_| Failure::new(BAD_ATTRIBUTE, "`data_base64` is no base64"))?;
+        if mask::suspect(&bytes) && mask_in(&mut bytes, format) {
+            self.counts.masked += 1;
+            self.patch = Some(Patch { start, text: STANDARD.encode(&bytes), format });
+        }
+        Ok(bytes)
+    }
+
+    /// The payload to keep: with what [`Decoder::base64`] masked, or nothing where that stands in no single place.
+    fn patched<'p>(&self, payload: &'p [u8]) -> Cow<'p, [u8]> {
+        match &self.patch {
+            None => Cow::Borrowed(payload),
+            Some(Patch { start: Some(start), text, .. }) => {
+                let mut patched = payload.to_vec();
+                patched[*start..*start + text.len()].copy_from_slice(text.as_bytes());
+                Cow::Owned(patched)
+            }
+            Some(Patch { start: None, .. }) => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// The dead letter of a record, masked wherever digits stand.
+    pub(super) fn unreadable(
+        &mut self,
+        partition: PartitionId,
+        offset: Option<i64>,
+        raw: &RawRecord<'_>,
+        failure: Failure,
+    ) -> Body {
+        let mut changed = false;
+        let mut masked = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            changed |= mask::plain(&mut bytes);
+            bytes
+        };
+        let letter = DeadLetter {
+            topic: self.topic.clone(),
+            partition,
+            offset,
+            code: failure.code.to_owned(),
+            reason: failure.reason,
+            rule: None,
+            visit_key: None,
+            key: raw.key.map(&mut masked),
+            headers: raw
+                .headers
+                .iter()
+                .map(|(name, value)| {
+                    let name = String::from_utf8(masked(name.as_bytes())).expect("invariant: a mask is ASCII");
+                    (name, masked(value))
+                })
+                .collect(),
+            bytes: raw.value.map(|value| masked(&self.patched(value))),
+        };
+        self.counts.masked += u64::from(changed);
+        self.dead(letter)
+    }
+
+    pub(super) fn dead(&mut self, letter: DeadLetter) -> Body {
+        let code = CODES.iter().find(|code| **code == letter.code).copied().unwrap_or("other");
+        *self.counts.unreadable.entry(code).or_default() += 1;
+        Body::Unreadable(Box::new(letter))
+    }
+
+    pub(super) fn count_masked(&mut self) {
+        self.counts.masked += 1;
+    }
+}
+
+/// The whole of `data` as CBOR: part of the payload, or made.
+enum Whole {
+    Range(usize, usize),
+    Own(Vec<u8>),
+}
+
+/// A record whose card numbers are masked.
+struct Owned<'a> {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(&'a str, Cow<'a, [u8]>)>,
+    changed: bool,
+}
+
+impl<'a> Owned<'a> {
+    fn masked(raw: &RawRecord<'a>) -> Self {
+        let mut changed = false;
+        let mut plain = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            changed |= mask::plain(&mut bytes);
+            bytes
+        };
+        let key = raw.key.map(&mut plain);
+        let headers = raw.headers.iter().map(|(name, value)| (*name, Cow::Owned(plain(value)))).collect();
+        let mut value = raw.value.map(<[u8]>::to_vec);
+        if let Some(value) = &mut value {
+            changed |= match Layout::of(raw) {
+                Ok(layout) => mask_in(value, layout.format),
+                Err(_) => mask::plain(value),
+            };
+        }
+        Self { key, value, headers, changed }
+    }
+}
+
+fn needs_mask(raw: &RawRecord<'_>) -> bool {
+    raw.value.is_some_and(mask::suspect)
+        || raw.key.is_some_and(mask::suspect)
+        || raw.headers.iter().any(|(_, value)| mask::suspect(value))
+}
+
+fn mask_in(bytes: &mut [u8], format: Format) -> bool {
+    match format {
+        Format::Json => mask::json(bytes),
+        Format::Cbor => mask::cbor(bytes),
+    }
+}
+
+/// The format that `datacontenttype` names; JSON where it is silent, as CloudEvents has it.
+pub(super) fn declared(envelope: &Envelope<'_>) -> Result<Format, Failure> {
+    match envelope.get(Attribute::Datacontenttype) {
+        None => Ok(Format::Json),
+        Some(text) => format_of(&media_type(text.as_bytes()))
+            .ok_or_else(|| unsupported("application/json and application/cbor as `datacontenttype`")),
+    }
+}
+
+/// The record's key and `partitionkey`: the same, or only one of them.
+fn agreed_key<'e>(envelope: &'e Envelope<'_>, key: Option<&'e [u8]>) -> Result<&'e str, Failure> {
+    let key = key
+        .map(std::str::from_utf8)
+        .transpose()
+        .map_err(|_| Failure::new(BAD_ATTRIBUTE, "the record's key is no UTF-8"))?
+        .filter(|key| !key.is_empty());
+    match (key, envelope.get(Attribute::Partitionkey)) {
+        (Some(key), Some(attribute)) if key != attribute => {
+            Err(Failure::new(KEY_MISMATCH, "the record's key and attribute `partitionkey` differ"))
+        }
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, None) => Err(Failure::missing(Attribute::Partitionkey.name())),
+    }
+}
+
+fn tick(envelope: &Envelope<'_>) -> Result<Tick, Failure> {
+    let blind = match envelope.get(Attribute::Blind) {
+        None => None,
+        Some(name) => Some(Blind::from_name(name).ok_or_else(|| {
+            Failure::new(BAD_ATTRIBUTE, "attribute `blind` of a tick must be `broker`, `lag` or `over`")
+        })?),
+    };
+    Ok(Tick { blind })
+}
+
+/// Types that only Tillwatch writes, and not to an input topic.
+fn reserved(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("pos.") else { return name.starts_with("tillwatch.") };
+    rest.starts_with("finding.")
+        || rest.starts_with("evidence")
+        || rest.starts_with("incident")
+        || ["command", "command.cancelled", "dead-letter"].contains(&rest)
+}
+
+/// JSON as CBOR, for rules that ask for the whole of `data`.
+fn cbor_of_json(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let value: ciborium::Value =
+        serde_json::from_slice(bytes).map_err(|_| Failure::new(BAD_FIELD, "`data` cannot be written as CBOR"))?;
+    let mut out = Vec::with_capacity(bytes.len());
+    ciborium::into_writer(&value, &mut out).expect("invariant: a value is written to memory");
+    Ok(out)
+}

@@ -1,0 +1,210 @@
+//! The attributes of one event, wherever they stood, and how a record carries them.
+
+use std::borrow::Cow;
+
+use super::{
+    encode::{Format, Mode},
+    failure::{BAD_ATTRIBUTE, CONTENT_TYPE, Failure, NOT_CLOUDEVENTS},
+};
+use crate::{limits::Limits, log::RawRecord};
+
+/// The attributes that the runtime reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attribute {
+    Specversion,
+    Id,
+    Source,
+    Type,
+    Subject,
+    Time,
+    Partitionkey,
+    Datacontenttype,
+    /// When the log took it in; only in JSON lines.
+    Ingesttime,
+    /// What a tick says of the feed.
+    Blind,
+    /// Where an exported record came from; only in JSON lines.
+    Kafkapartition,
+    /// See above.
+    Kafkaoffset,
+}
+
+impl Attribute {
+    const ALL: [(&'static str, Self); 12] = [
+        ("specversion", Self::Specversion),
+        ("id", Self::Id),
+        ("source", Self::Source),
+        ("type", Self::Type),
+        ("subject", Self::Subject),
+        ("time", Self::Time),
+        ("partitionkey", Self::Partitionkey),
+        ("datacontenttype", Self::Datacontenttype),
+        ("ingesttime", Self::Ingesttime),
+        ("blind", Self::Blind),
+        ("kafkapartition", Self::Kafkapartition),
+        ("kafkaoffset", Self::Kafkaoffset),
+    ];
+
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, attribute)| *attribute)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+
+    /// Whether a JSON number stands for its text: integers of CloudEvents have 32 bits, those of Kafka more, so both are read.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Self::Kafkapartition | Self::Kafkaoffset)
+    }
+}
+
+/// `data` as it was found.
+#[derive(Clone, Debug)]
+pub(super) enum Data<'a> {
+    /// Bytes of the payload, from `start` on.
+    Slice { bytes: &'a [u8], start: usize, coding: Coding },
+    /// `data_base64`; its place in the payload where it stands there literally.
+    Base64 { text: Cow<'a, str>, start: Option<usize> },
+}
+
+/// How a slice of `data` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// Known from where it stood.
+    As(Format),
+    /// As `datacontenttype` says.
+    Declared,
+}
+
+/// The attributes of one event.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Envelope<'a> {
+    pub(super) values: [Option<Cow<'a, str>>; Attribute::ALL.len()],
+    pub(super) data: Option<Data<'a>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// An attribute; none where absent or empty.
+    pub(super) fn get(&self, attribute: Attribute) -> Option<&str> {
+        self.values[attribute as usize].as_deref().filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn require(&self, attribute: Attribute) -> Result<&str, Failure> {
+        self.get(attribute).ok_or_else(|| Failure::missing(attribute.name()))
+    }
+
+    pub(super) fn set(&mut self, attribute: Attribute, value: Cow<'a, str>) -> Result<(), Failure> {
+        let slot = &mut self.values[attribute as usize];
+        if slot.is_some() {
+            return Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is there twice", attribute.name())));
+        }
+        *slot = Some(value);
+        Ok(())
+    }
+
+    pub(super) fn set_data(&mut self, data: Data<'a>) -> Result<(), Failure> {
+        if self.data.is_some() {
+            return Err(Failure::new(BAD_ATTRIBUTE, "`data` or `data_base64` is there twice"));
+        }
+        self.data = Some(data);
+        Ok(())
+    }
+
+    /// The attributes of a record in binary mode; `data` is set by whoever knows the payload.
+    pub(super) fn from_headers(headers: &[(&'a str, &'a [u8])], limits: &Limits) -> Result<Self, Failure> {
+        let mut envelope = Self::default();
+        for (name, value) in headers {
+            let Some(attribute) = name.strip_prefix(PREFIX).and_then(Attribute::by_name) else { continue };
+            if value.len() > limits.text_bytes_max {
+                return Err(Failure::long_text(value.len(), limits.text_bytes_max));
+            }
+            let text = std::str::from_utf8(value)
+                .map_err(|_| Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is no UTF-8", attribute.name())))?;
+            envelope.set(attribute, Cow::Borrowed(text))?;
+        }
+        Ok(envelope)
+    }
+}
+
+/// What header names of attributes begin with.
+pub(super) const PREFIX: &str = "ce_";
+
+/// How a record carries its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) mode: Mode,
+    /// Of the payload.
+    pub(super) format: Format,
+}
+
+impl Layout {
+    /// From the headers; the payload's first byte decides where they are silent.
+    pub(super) fn of(raw: &RawRecord<'_>) -> Result<Self, Failure> {
+        let (mut content_type, mut attributes) = (None, false);
+        for (name, value) in raw.headers {
+            attributes |= name.starts_with(PREFIX);
+            if name.eq_ignore_ascii_case("content-type") || *name == "ce_datacontenttype" {
+                content_type = Some(*value);
+            }
+        }
+        let sniffed = raw.value.and_then(sniff);
+        let content_type = content_type.filter(|value| !value.is_empty()).map(media_type);
+        if let Some(kind) = content_type.as_deref().and_then(|kind| kind.strip_prefix("application/cloudevents")) {
+            let format = match kind {
+                "+json" => Format::Json,
+                "+cbor" => Format::Cbor,
+                _ => return Err(unsupported("application/cloudevents+json and application/cloudevents+cbor")),
+            };
+            return Ok(Self { mode: Mode::Structured, format });
+        }
+        let declared = content_type.as_deref().map(format_of);
+        if attributes {
+            let format = match declared {
+                Some(Some(format)) => format,
+                Some(None) => return Err(unsupported("application/json and application/cbor")),
+                None => sniffed.unwrap_or(Format::Cbor),
+            };
+            return Ok(Self { mode: Mode::Binary, format });
+        }
+        let format = sniffed.or(declared.flatten()).ok_or_else(|| {
+            Failure::new(NOT_CLOUDEVENTS, "no `ce_` headers, and the payload is neither a JSON object nor a CBOR map")
+        })?;
+        Ok(Self { mode: Mode::Structured, format })
+    }
+}
+
+/// The format that a media type names.
+pub(super) fn format_of(media_type: &str) -> Option<Format> {
+    match media_type {
+        "application/cbor" => Some(Format::Cbor),
+        "application/json" | "text/json" => Some(Format::Json),
+        other if other.ends_with("+json") => Some(Format::Json),
+        other if other.ends_with("+cbor") => Some(Format::Cbor),
+        _ => None,
+    }
+}
+
+/// A content type without its parameters, in lower case. Borrowed in the usual case.
+pub(super) fn media_type(content_type: &[u8]) -> Cow<'_, str> {
+    let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
+    let essence = String::from_utf8_lossy(content_type[..end].trim_ascii());
+    if essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(essence.to_ascii_lowercase())
+    } else {
+        essence
+    }
+}
+
+pub(super) fn unsupported(supported: &str) -> Failure {
+    Failure::new(CONTENT_TYPE, format!("the content type is not one that can be read: {supported}"))
+}
+
+/// An object of JSON or a map of CBOR, by its first byte: the two never begin alike.
+fn sniff(payload: &[u8]) -> Option<Format> {
+    match payload.trim_ascii_start().first()? {
+        b'{' => Some(Format::Json),
+        0xa0..=0xbf => Some(Format::Cbor),
+        _ => None,
+    }
+}

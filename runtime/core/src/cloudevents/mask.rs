@@ -1,0 +1,246 @@
+//! Card numbers in strings: found and masked before anything else sees an event.
+//!
+//! A card number is a maximal run of 13 to 19 ASCII digits that passes the Luhn check. Its first six and last four digits stay, the others
+//! become `*`, so nothing changes its length and ranges of a payload stay valid. Digits grouped by spaces or dashes are no run: `docs/spec/events.md`
+//! speaks of numbers, and ids, dates and amounts in groups would be hit. In JSON the escapes `\u0030` to `\u0039` count as the digits that
+//! they are; in CBOR the chunks of one text count as one text. Numbers that are no strings are left alone.
+
+use super::cbor;
+
+/// Digits of the shortest card number (ISO/IEC 7812).
+const DIGITS_MIN: usize = 13;
+/// Digits of the longest card number (ISO/IEC 7812).
+const DIGITS_MAX: usize = 19;
+/// Digits that stay in front (the issuer, as PCI DSS allows to show).
+const KEPT_FIRST: usize = 6;
+/// Digits that stay at the end.
+const KEPT_LAST: usize = 4;
+
+/// Whether the bytes have to be looked at closely. Quick, and true too often: a run long enough, or something that may hide one (a JSON escape, a
+/// CBOR text in chunks).
+#[must_use]
+pub fn suspect(bytes: &[u8]) -> bool {
+    long_run(bytes) || bytes.contains(&b'\\') || bytes.contains(&0x7f)
+}
+
+/// Masks runs wherever they are. True where something was masked.
+pub fn plain(bytes: &mut [u8]) -> bool {
+    if !long_run(bytes) {
+        return false;
+    }
+    let mut run = Run::default();
+    let mut masked = false;
+    for at in 0..bytes.len() {
+        if bytes[at].is_ascii_digit() {
+            run.push(at, bytes[at]);
+        } else {
+            masked |= run.finish(bytes);
+        }
+    }
+    masked | run.finish(bytes)
+}
+
+/// Masks runs in the strings of a JSON text. True where something was masked.
+pub fn json(bytes: &mut [u8]) -> bool {
+    let mut run = Run::default();
+    let (mut masked, mut inside, mut at) = (false, false, 0);
+    while at < bytes.len() {
+        let width = match bytes[at] {
+            b'"' => {
+                inside = !inside;
+                masked |= run.finish(bytes);
+                1
+            }
+            digit @ b'0'..=b'9' if inside => {
+                run.push(at, digit);
+                1
+            }
+            b'\\' if inside => match escaped_digit(&bytes[at..]) {
+                Some(digit) => {
+                    run.push(at, digit);
+                    ESCAPE.len() + 1
+                }
+                None => {
+                    masked |= run.finish(bytes);
+                    2
+                }
+            },
+            _ => {
+                masked |= run.finish(bytes);
+                1
+            }
+        };
+        at += width;
+    }
+    masked | run.finish(bytes)
+}
+
+/// Masks runs in the texts and byte strings of CBOR, as far as it can be read. True where something was masked.
+pub fn cbor(bytes: &mut [u8]) -> bool {
+    let mut strings = Vec::new();
+    cbor::strings(bytes, &mut |start, end, joined| strings.push((start, end, joined)));
+    let mut run = Run::default();
+    let mut masked = false;
+    for (start, end, joined) in strings {
+        if !joined {
+            masked |= run.finish(bytes);
+        }
+        for at in start..end {
+            if bytes[at].is_ascii_digit() {
+                run.push(at, bytes[at]);
+            } else {
+                masked |= run.finish(bytes);
+            }
+        }
+    }
+    masked | run.finish(bytes)
+}
+
+/// What a JSON escape of an ASCII digit begins with; the digit follows.
+const ESCAPE: &[u8] = b"\\u003";
+
+fn escaped_digit(bytes: &[u8]) -> Option<u8> {
+    bytes.strip_prefix(ESCAPE)?.first().copied().filter(u8::is_ascii_digit)
+}
+
+/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, until one is a digit.
+fn long_run(bytes: &[u8]) -> bool {
+    let mut at = DIGITS_MIN - 1;
+    while at < bytes.len() {
+        if !bytes[at].is_ascii_digit() {
+            at += DIGITS_MIN;
+            continue;
+        }
+        let before = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let after = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if before + after >= DIGITS_MIN {
+            return true;
+        }
+        at += after + DIGITS_MIN;
+    }
+    false
+}
+
+/// The digits in a row so far, and where they stand.
+#[derive(Default)]
+struct Run {
+    places: [usize; DIGITS_MAX],
+    digits: [u8; DIGITS_MAX],
+    length: usize,
+}
+
+impl Run {
+    fn push(&mut self, place: usize, digit: u8) {
+        if self.length < DIGITS_MAX {
+            self.places[self.length] = place;
+            self.digits[self.length] = digit - b'0';
+        }
+        self.length += 1;
+    }
+
+    /// Ends the run; masks it where it is a card number.
+    fn finish(&mut self, bytes: &mut [u8]) -> bool {
+        let length = std::mem::take(&mut self.length);
+        if !(DIGITS_MIN..=DIGITS_MAX).contains(&length) || !luhn(&self.digits[..length]) {
+            return false;
+        }
+        for &place in &self.places[KEPT_FIRST..length - KEPT_LAST] {
+            if bytes[place] == b'\\' {
+                bytes[place..place + ESCAPE.len() + 1].copy_from_slice(b"\\u002a");
+            } else {
+                bytes[place] = b'*';
+            }
+        }
+        true
+    }
+}
+
+/// The check of ISO/IEC 7812-1, annex B.
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(index, &digit)| match (index % 2, u32::from(digit)) {
+            (0, digit) => digit,
+            (_, digit) if digit > 4 => 2 * digit - 9,
+            (_, digit) => 2 * digit,
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plainly(text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        plain(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn card_numbers_keep_six_and_four() {
+        for (text, masked) in [
+            ("4111111111111111", "411111******1111"),
+            ("card 4222222222222 read", "card 422222***2222 read"),
+            ("A4111111111111111B", "A411111******1111B"),
+            ("4111111111111111 4111111111111111", "411111******1111 411111******1111"),
+            ("6304000000000000000", "630400*********0000"),
+            ("4111111111111112", "4111111111111112"),
+            ("411111111111111", "411111111111111"),
+            ("41111111111111110000", "41111111111111110000"),
+            ("4111 1111 1111 1111", "4111 1111 1111 1111"),
+            ("0000000000000", "000000***0000"),
+        ] {
+            assert_eq!(plainly(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn in_json_only_strings_and_escapes_too() {
+        let mut bytes = br#"{"4111111111111111":4111111111111111,"a\\u0034":"\u0034111111111111111","b":"\\u00341111111111111111","c\"4111111111111111":1}"#.to_vec();
+        assert!(json(&mut bytes));
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            r#"{"411111******1111":4111111111111111,"a\\u0034":"\u003411111******1111","b":"\\u00341111111111111111","c\"411111******1111":1}"#
+        );
+        let mut hidden = br#""41111111\u0031\u00311\u00311111""#.to_vec();
+        assert!(json(&mut hidden));
+        assert_eq!(String::from_utf8(hidden).unwrap(), r#""411111**\u002a\u002a*\u002a1111""#);
+    }
+
+    #[test]
+    fn in_cbor_chunks_of_a_text_are_one_text() {
+        let mut bytes = b"\x9f\x7f\x6841111111\x6811111111\xff\x6841111111\x6811111111\xff".to_vec();
+        assert!(cbor(&mut bytes));
+        assert_eq!(bytes, b"\x9f\x7f\x68411111**\x68****1111\xff\x6841111111\x6811111111\xff");
+    }
+
+    /// Whether a Luhn-valid maximal run of 13 to 19 digits is in the text, read the slow and obvious way.
+    fn leaks(text: &str) -> bool {
+        text.split(|c: char| !c.is_ascii_digit()).any(|run| {
+            (13..=19).contains(&run.len()) && luhn(&run.bytes().map(|digit| digit - b'0').collect::<Vec<_>>())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_leaks_and_nothing_else_changes(text in "([0-9]{11,21}|[a-z ]{0,3}|4111111111111111|汉){0,6}") {
+            let masked = plainly(&text);
+            prop_assert!(!leaks(&masked));
+            prop_assert_eq!(masked.len(), text.len());
+            prop_assert_eq!(masked == text, !leaks(&text));
+            prop_assert!(suspect(text.as_bytes()) || masked == text);
+        }
+
+        #[test]
+        fn the_quick_look_agrees_with_a_slow_one(text in "[0-9a]{0,60}") {
+            let slow = text.split('a').any(|run| run.len() >= 13);
+            prop_assert_eq!(long_run(text.as_bytes()), slow);
+        }
+    }
+}
