@@ -64,12 +64,17 @@ fn build_one(workspace: &Workspace, toolchain: Toolchain, component: Component, 
     command.args(["--quiet", "--profile", "component", "--lib", "--crate-type", "cdylib", "--package"]);
     run(command.arg(&component.package))?;
     let made = target.join(crate::wasm::TARGET).join("component").join(format!("{}.wasm", component.library));
-    let path = folder.join(format!("{}.wasm", component.name()));
-    // By rename, so that a reader never meets half a file.
-    let part = folder.join(format!(".{}.{}.part", component.name(), std::process::id()));
-    let bytes = std::fs::copy(&made, &part).with_context(|| format!("cannot copy {}", made.display()))?;
-    std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    let (path, bytes) = put(&made, folder, component.name())?;
     Ok(Built { component, path, bytes })
+}
+
+/// Copies a component into a folder under its name, by rename: a reader never meets half a file.
+pub(crate) fn put(from: &Path, folder: &Path, name: &str) -> Result<(PathBuf, u64)> {
+    let path = folder.join(format!("{name}.wasm"));
+    let part = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let bytes = std::fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;
+    std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((path, bytes))
 }
 
 fn check_sizes(built: &[Built]) -> Result<()> {

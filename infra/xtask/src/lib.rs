@@ -7,6 +7,8 @@
 pub mod components;
 pub mod kafka;
 pub mod process;
+pub mod release;
+pub mod suite;
 pub mod system;
 pub mod wasm;
 pub mod workspace;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, kafka, system};
+use xtask::{components, kafka, release, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -31,6 +31,26 @@ enum Task {
         /// The compiler to use
         #[arg(long, value_enum, default_value_t = Choice::Auto)]
         toolchain: Choice,
+    },
+    /// Build target/release/tillwatch with its components beside it
+    Build,
+    /// Build, then run `tillwatch demo` with the given arguments
+    #[command(after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo -- --help")]
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test of the workspace, with a Kafka started for them
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only core\n  cargo xtask test silence\n  \
+        TILLWATCH_KAFKA=host:9092 cargo xtask test     with a broker that runs already"
+    )]
+    Test {
+        /// The tests of this package alone
+        #[arg(long, value_name = "PACKAGE")]
+        only: Option<String>,
+        /// Only tests whose name contains this
+        filter: Option<String>,
     },
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
@@ -65,7 +85,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     match run(Cli::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // The reason has been told.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             say(&format!("error: {error:#}"));
             ExitCode::FAILURE
@@ -73,21 +95,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> anyhow::Result<()> {
+/// Returns whether it is a success; what is an error stops at once.
+fn run(task: Task) -> anyhow::Result<bool> {
     let workspace = Workspace::find()?;
     match task {
-        Task::Provision => system::provision_build(&workspace.logs()),
+        Task::Provision => system::provision_build(&workspace.logs())?,
         Task::Components { only, toolchain } => {
             components::report(&components::build(&workspace, only.as_deref(), toolchain)?);
-            Ok(())
         }
+        Task::Build => release::build(&workspace)?,
+        Task::Demo { arguments } => release::demo(&workspace, &arguments)?,
+        Task::Test { only, filter } => return suite::run(&workspace, &suite::Options { only, filter }),
         Task::Kafka { verb, brokers, dir, port, settings } => {
             let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
             let dir = std::path::absolute(dir)?;
             let detached = matches!(verb, Verb::Start);
-            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings })
+            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings })?;
         }
     }
+    Ok(true)
 }
 
 fn run_kafka(workspace: &Workspace, verb: Verb, options: &kafka::Options) -> anyhow::Result<()> {
