@@ -67,7 +67,7 @@ pub(crate) fn behind(path: &Path, acknowledged: u64, found: u64, lost: &[Lost]) 
 /// The storage engine's errors.
 pub(crate) fn engine(path: &Path, doing: &str, error: &fjall::Error) -> LogError {
     match error {
-        fjall::Error::Io(_) | fjall::Error::Storage(_) => disk(path, doing, error),
+        fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) => disk(path, doing, error),
         fjall::Error::Poisoned => disk(path, doing, &"an earlier write failed, the engine must be opened again"),
         fjall::Error::Locked => locked(path),
         other => corrupt(format!("{doing} in {} failed: {other}. Restore the directory from a copy", path.display())),

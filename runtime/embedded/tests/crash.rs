@@ -1,0 +1,129 @@
+//! kill -9 at random moments, again and again on the same directory: what was acknowledged is there, what was not is there whole or not
+//! at all.
+//!
+//! The writer is this same test binary, started again with a directory in its environment; it says on standard output what was
+//! acknowledged to it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use common::{commit, open, record, values};
+use tillwatch_core::log::{Committed, Log};
+use tillwatch_embedded::{Store, To};
+
+const DIRECTORY: &str = "TILLWATCH_CRASH_DIRECTORY";
+
+/// Two workers commit and a third thread appends, each `count` times from where the log ends.
+fn write(directory: &Path, count: i64, said: &(dyn Fn(String) + Sync)) {
+    let store = open(directory);
+    let partition = store.partition_of(b"T1");
+    let appended = store.end_offset("pos.events", partition).unwrap();
+    std::thread::scope(|scope| {
+        for partition in 0..2 {
+            let mut worker = store.worker(usize::try_from(partition).unwrap(), &[partition]).unwrap();
+            scope.spawn(move || {
+                let done = worker.position(partition).unwrap().map_or(0, |position| position.high);
+                for n in done + 1..=done + count {
+                    assert_eq!(worker.commit(&[commit(partition, n)]), Ok(Committed::Done));
+                    said(format!("committed {partition} {n}"));
+                }
+            });
+        }
+        for n in appended..appended + count {
+            let at = store.append(To::Key, &[record(&n.to_string())], 1_000 + n).unwrap();
+            assert_eq!(at, [(partition, n)]);
+            said(format!("appended {partition} {n}"));
+        }
+    });
+}
+
+/// That every commit up to a partition's position is there with all its parts, once, and nothing beyond; the positions.
+fn check(store: &Store) -> BTreeMap<String, i64> {
+    let mut reached = BTreeMap::new();
+    let mut outputs = [("pos.findings", Vec::new()), ("pos.commands", Vec::new())];
+    for (topic, seen) in &mut outputs {
+        store
+            .read(topic, 0, 0, usize::MAX, &mut |record| {
+                let (_, id) = record.headers.iter().find(|(name, _)| *name == "ce_id").unwrap();
+                seen.push(String::from_utf8(id.to_vec()).unwrap());
+            })
+            .unwrap();
+    }
+    let mut expected = Vec::new();
+    for partition in 0..2 {
+        let mut worker = store.worker(0, &[partition]).unwrap();
+        let mut state = Vec::new();
+        let position = worker.restore(
+            partition,
+            &mut |key, value| state.push((key.to_vec(), value.unwrap().to_vec())),
+            &mut |_| {},
+        );
+        let high = position.unwrap().map_or(0, |position| position.high);
+        let rows = [(format!("k{high}").into_bytes(), vec![1]), (b"last".to_vec(), high.to_string().into_bytes())];
+        assert_eq!(state, if high == 0 { Vec::new() } else { rows.to_vec() });
+        expected.extend((1..=high).map(|n| format!("{partition}-{n}")));
+        reached.insert(format!("committed {partition}"), high);
+    }
+    expected.sort_unstable();
+    for (topic, mut seen) in outputs {
+        seen.sort_unstable();
+        assert_eq!(seen, expected, "{topic}");
+    }
+    let partition = store.partition_of(b"T1");
+    let appended = values(store, "pos.events", partition);
+    assert_eq!(appended, (0..appended.len()).map(|n| n.to_string()).collect::<Vec<_>>());
+    reached.insert(format!("appended {partition}"), i64::try_from(appended.len()).unwrap() - 1);
+    reached
+}
+
+#[test]
+fn a_writer_that_is_let_be_writes_everything() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let out = |line: String| writeln!(std::io::stdout().lock(), "{line}").unwrap();
+        write(Path::new(&directory), i64::MAX / 2, &out);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), 40, &|_| {});
+    let reached = check(&open(directory.path()));
+    assert_eq!(reached.into_values().collect::<Vec<_>>(), [39, 40, 40]);
+}
+
+#[test]
+fn a_killed_writer_has_kept_what_it_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..12_usize {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_writer_that_is_let_be_writes_everything", "--exact", "--nocapture"])
+            .env(DIRECTORY, directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut acknowledged = BTreeMap::new();
+        let mut hear = |line: String| {
+            if let Some((what, n)) = line.rsplit_once(' ').filter(|(what, _)| what.starts_with(['a', 'c'])) {
+                acknowledged.insert(what.to_owned(), n.parse::<i64>().unwrap());
+            }
+        };
+        lines.by_ref().take(5 + round * 37 % 101).for_each(&mut hear);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines.for_each(hear);
+
+        let reached = check(&open(directory.path()));
+        assert!(!acknowledged.is_empty(), "the writer came to say something in round {round}");
+        for (what, n) in acknowledged {
+            assert!(reached[&what] >= n, "round {round}: {what} {n} was acknowledged, {} is there", reached[&what]);
+            assert!(reached[&what] <= n + 1, "round {round}: {what} went past {n} by more than the one in flight");
+        }
+    }
+}
