@@ -1,1 +1,23 @@
-//! tillwatch-kafka
+//! [`tillwatch_core::log::Log`] on Apache Kafka, by rdkafka.
+//!
+//! Owns everything that speaks Kafka: the worker's consumer and transactional producer ([`KafkaLog`]), restoring, ticks, topics ([`admin`]),
+//! and plain reading and writing for the tools ([`read`], [`produce`]). Owns no thread of its own beside librdkafka's, no policy about when
+//! to commit, and no meaning of a record's bytes.
+
+pub mod admin;
+mod client;
+pub mod config;
+mod context;
+mod error;
+mod log;
+mod position;
+pub mod produce;
+pub mod read;
+mod restore;
+mod tick;
+mod transaction;
+mod wait;
+
+pub use config::{Config, Invalid, Mechanism, Sasl, Secret, Security, Timeouts, Tls, Topics};
+pub use context::Health;
+pub use log::KafkaLog;

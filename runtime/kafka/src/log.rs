@@ -1,0 +1,427 @@
+//! [`KafkaLog`]: one worker's share of Kafka, a consumer that is a static member of the group and a transactional producer, in one thread.
+//!
+//! Owns which partitions are this worker's and what the driver must still answer. A rebalance is recorded in librdkafka's callback, told by
+//! `poll`, and answered by `start` and `release`; until then librdkafka keeps all partitions paused, so no record overtakes the change.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use rdkafka::{
+    Message as _, Offset, Timestamp, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers as _},
+};
+use tillwatch_core::log::{
+    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Who,
+};
+
+use crate::{
+    admin, client,
+    config::Config,
+    context::{Change, Health, Member, Pulse},
+    error,
+    position::Committed as Stored,
+    restore::Restore,
+    tick::Ticks,
+    transaction::{Outcome, Transactions},
+};
+
+/// How often in a row a new producer may be fenced before another live worker with the same slot must be assumed. Being fenced once is
+/// normal: a successor that took this worker for dead, or a transaction that the broker timed out.
+const FENCED_MAX: u32 = 3;
+/// How long closing waits for ticks under way.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// What is known of a partition that is this worker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Assigned, not read yet.
+    Assigned,
+    /// Read; the offset is behind the last record that was handed out.
+    Started { next: i64 },
+    /// Taken away, not released yet.
+    Revoking { started: bool },
+    /// Gone, not released yet.
+    Lost { started: bool },
+}
+
+/// [`Log`] on Apache Kafka. See ADR 0005 for what stands in the committed offsets.
+pub struct KafkaLog {
+    config: Config,
+    id: String,
+    pulse: Arc<Pulse>,
+    consumer: Option<Arc<BaseConsumer<Member>>>,
+    transactions: Option<Transactions>,
+    restore: Restore,
+    ticks: Ticks,
+    shares: BTreeMap<PartitionId, Share>,
+    fenced: u32,
+}
+
+impl KafkaLog {
+    /// Connects, ends what this slot's predecessor left open, and joins the group.
+    ///
+    /// # Errors
+    /// A configuration that is wrong, topics that are missing or do not fit each other, brokers that do not answer; see [`LogError::retry`].
+    pub fn connect(config: &Config) -> Result<Self, LogError> {
+        config.validate().map_err(|wrong| {
+            let list: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            LogError { code: "kafka-config", what: list.join("; "), who: Who::Config, retry: false }
+        })?;
+        let pulse = Arc::new(Pulse::default());
+        let restore = Restore::open(config, &pulse)?;
+        admin::ready(config, restore.client())?;
+        let id = config.transactional_id();
+        let transactions = Transactions::open(config, &id, &pulse)?;
+        let ticks = Ticks::open(config, &pulse)?;
+        let consumer: BaseConsumer<Member> = client::member(config)
+            .create_with_context(Member::new(Arc::clone(&pulse)))
+            .map_err(|error| error::of(&error, "starting the consumer"))?;
+        consumer
+            .subscribe(&[&config.input])
+            .map_err(|error| error::of(&error, &format!("subscribing to {}", config.input)))?;
+        Ok(Self {
+            config: config.clone(),
+            id,
+            pulse,
+            consumer: Some(Arc::new(consumer)),
+            transactions: Some(transactions),
+            restore,
+            ticks,
+            shares: BTreeMap::new(),
+            fenced: 0,
+        })
+    }
+
+    /// What is known about the connection.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.pulse.read()
+    }
+
+    fn consumer(&self) -> &Arc<BaseConsumer<Member>> {
+        self.consumer.as_ref().expect("invariant: a log is not used after close")
+    }
+
+    /// Tells the driver of a change of ownership, if there is one.
+    fn change(&mut self) -> Result<Option<Polled>, LogError> {
+        let Some(change) = self.consumer().context().take_change() else { return Ok(None) };
+        match change {
+            // Every rebalance has an assignment, most often of nothing; it is answered at once so that the others go on.
+            Change::Assign(ids) if ids.is_empty() => {
+                self.assign(&TopicPartitionList::new())?;
+                Ok(None)
+            }
+            Change::Assign(ids) => {
+                self.shares.extend(ids.iter().map(|&id| (id, Share::Assigned)));
+                Ok(Some(Polled::Assigned(ids)))
+            }
+            Change::Revoke(ids) => {
+                self.leave(&ids, |started| Share::Revoking { started });
+                Ok(Some(Polled::Revoking(ids)))
+            }
+            Change::Lost(ids) => {
+                self.leave(&ids, |started| Share::Lost { started });
+                Ok(Some(Polled::Lost(ids)))
+            }
+        }
+    }
+
+    fn leave(&mut self, ids: &[PartitionId], share: impl Fn(bool) -> Share) {
+        for id in ids {
+            let started = matches!(self.shares.get(id), Some(Share::Started { .. }));
+            self.shares.insert(*id, share(started));
+        }
+    }
+
+    fn assign(&self, partitions: &TopicPartitionList) -> Result<(), LogError> {
+        self.consumer()
+            .incremental_assign(partitions)
+            .map_err(|error| error::of(&error, &format!("taking partitions of {}", self.config.input)))
+    }
+
+    fn sink(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
+    ) -> Result<(), LogError> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(Share::Started { next }) = self.shares.get_mut(&partition) else {
+            // Fetched before a change of ownership that the driver knows of by now: the next owner reads it.
+            return Ok(());
+        };
+        *next = offset + 1;
+        let ingest = ingest(message, &self.config)?;
+        record(message, ingest, |record| sink(partition, record));
+        Ok(())
+    }
+
+    /// What a consumer error means: nothing, an error for the driver.
+    fn polled(&self, failure: &KafkaError) -> Result<(), LogError> {
+        let code = failure.rdkafka_error_code();
+        match code {
+            // One of several brokers, or time-outs that librdkafka retries by itself: `health` has the words.
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::RebalanceInProgress
+                // A revocation as lost follows it.
+                | RDKafkaErrorCode::PollExceeded,
+            ) => Ok(()),
+            _ => {
+                Err(self.pulse.explain(failure, &format!("polling {}", self.config.input)))
+            }
+        }
+    }
+
+    /// The producer, made anew where it had to be given up.
+    fn producer(&mut self) -> Result<&Transactions, LogError> {
+        if self.transactions.as_ref().is_some_and(Transactions::stale) {
+            self.transactions = None;
+        }
+        if self.transactions.is_none() {
+            if self.fenced >= FENCED_MAX {
+                let what = format!(
+                    "the producer {} was fenced {FENCED_MAX} times in a row: another worker with slot {} of group {} is running. Give every \
+                     worker a slot of its own, or stop one",
+                    self.id, self.config.slot, self.config.group
+                );
+                return Err(LogError { code: "fenced", what, who: Who::Operations, retry: false });
+            }
+            self.transactions = Some(Transactions::open(&self.config, &self.id, &self.pulse)?);
+        }
+        Ok(self.transactions.as_ref().expect("invariant: made above"))
+    }
+
+    fn give_up(&mut self, fenced: bool) {
+        self.transactions = None;
+        self.fenced = if fenced { self.fenced + 1 } else { 0 };
+    }
+
+    /// Why these commits may not be made by this worker, if so.
+    fn not_ours(&self, commits: &[Commit]) -> Option<String> {
+        let foreign = commits.iter().find(|commit| {
+            !matches!(self.shares.get(&commit.partition), Some(Share::Started { .. } | Share::Revoking { .. }))
+        })?;
+        Some(format!("{}-{} is not this worker's any more", self.config.input, foreign.partition))
+    }
+
+    fn offsets(&self, commits: &[Commit]) -> Result<TopicPartitionList, LogError> {
+        let mut offsets = TopicPartitionList::with_capacity(commits.len());
+        for commit in commits {
+            let stored = Stored { position: commit.position, by: self.id.clone() };
+            let mut element = offsets.add_partition(&self.config.input, commit.partition);
+            element
+                .set_offset(Offset::Offset(commit.position.low))
+                .map_err(|error| error::of(&error, "making offsets"))?;
+            element.set_metadata(stored.encode());
+        }
+        Ok(offsets)
+    }
+
+    /// Answers what is open, so that librdkafka can leave the group.
+    fn settle(&mut self) -> Result<(), LogError> {
+        if self.shares.values().any(|share| *share == Share::Assigned) {
+            self.assign(&TopicPartitionList::new())?;
+        }
+        let leaving: Vec<PartitionId> = self
+            .shares
+            .iter()
+            .filter(|(_, share)| matches!(share, Share::Revoking { .. } | Share::Lost { .. }))
+            .map(|(&id, _)| id)
+            .collect();
+        if leaving.is_empty() { Ok(()) } else { self.release(&leaving) }
+    }
+}
+
+impl Log for KafkaLog {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        max: usize,
+        sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
+    ) -> Result<Polled, LogError> {
+        self.ticks.serve();
+        if let Some(change) = self.change()? {
+            return Ok(change);
+        }
+        // Messages borrow the consumer, and handing one on changes `self`.
+        let consumer = Arc::clone(self.consumer());
+        let mut wait = wait;
+        for _ in 0..max {
+            let Some(polled) = consumer.poll(wait) else { break };
+            wait = Duration::ZERO;
+            match polled {
+                Ok(message) => self.sink(&message, sink)?,
+                Err(failure) => self.polled(&failure)?,
+            }
+        }
+        Ok(self.change()?.unwrap_or(Polled::Records))
+    }
+
+    fn restore(
+        &mut self,
+        partition: PartitionId,
+        each: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        progress: &mut dyn FnMut(Restoring),
+    ) -> Result<Option<Position>, LogError> {
+        let position = self.position(partition)?;
+        self.restore.changelog(&self.config, partition, each, progress)?;
+        Ok(position)
+    }
+
+    fn start(&mut self, partition: PartitionId, from: Option<i64>) -> Result<(), LogError> {
+        let share = self.shares.get(&partition);
+        assert_eq!(share, Some(&Share::Assigned), "invariant: only an assigned partition is started, once");
+        let end = self.restore.end_of_input(&self.config, partition)?;
+        let mut partitions = TopicPartitionList::new();
+        partitions
+            .add_partition_offset(&self.config.input, partition, from.map_or(Offset::Beginning, Offset::Offset))
+            .map_err(|error| error::of(&error, &format!("starting {}-{partition}", self.config.input)))?;
+        self.assign(&partitions)?;
+        self.consumer().context().see_end(partition, end);
+        self.shares.insert(partition, Share::Started { next: from.unwrap_or(0) });
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), LogError> {
+        let mut leaving = TopicPartitionList::new();
+        for partition in partitions {
+            // What was never started is not in librdkafka's assignment.
+            if let Some(Share::Revoking { started: true } | Share::Lost { started: true }) = self.shares.get(partition)
+            {
+                leaving.add_partition(&self.config.input, *partition);
+            }
+        }
+        self.consumer()
+            .incremental_unassign(&leaving)
+            .map_err(|error| error::of(&error, &format!("releasing partitions of {}", self.config.input)))?;
+        for partition in partitions {
+            self.shares.remove(partition);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
+        if commits.is_empty() {
+            return Ok(Committed::Done);
+        }
+        if let Some(reason) = self.not_ours(commits) {
+            return Ok(Committed::Aborted { reason });
+        }
+        self.producer()?;
+        let offsets = self.offsets(commits)?;
+        let outcome = {
+            let consumer = self.consumer();
+            let metadata = consumer.context().metadata();
+            let Some(metadata) = metadata.as_ref() else {
+                let reason = format!("this worker is not in group {} at the moment", self.config.group);
+                return Ok(Committed::Aborted { reason });
+            };
+            let transactions = self.transactions.as_ref().expect("invariant: made above");
+            transactions.run(&self.config, commits, &offsets, metadata, &|| !consumer.assignment_lost())
+        };
+        match outcome {
+            Outcome::Done => {
+                self.fenced = 0;
+                Ok(Committed::Done)
+            }
+            Outcome::Aborted(reason) => Ok(Committed::Aborted { reason }),
+            Outcome::Refused(refused) => Err(refused),
+            Outcome::Broken { why, fenced } => {
+                self.give_up(fenced);
+                Ok(Committed::Aborted { reason: why })
+            }
+            Outcome::Unknown { why, fenced } => {
+                self.give_up(fenced);
+                Ok(Committed::Unknown { reason: why })
+            }
+        }
+    }
+
+    fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {
+        // A new producer decides what the old one left undecided, so it comes first.
+        self.producer()?;
+        let stored = self.restore.position(&self.config, partition, &self.id, &self.pulse)?;
+        Ok(stored.map(|stored| stored.position))
+    }
+
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
+        self.ticks.append(&self.config.input, partition, tick)
+    }
+
+    fn end(&mut self, partition: PartitionId) -> Option<i64> {
+        let Some(Share::Started { next }) = self.shares.get(&partition) else { return None };
+        self.consumer().context().end(partition).map(|end| end.max(*next))
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        if self.consumer.is_none() {
+            return Ok(());
+        }
+        self.ticks.close(CLOSE_WAIT);
+        self.transactions = None;
+        self.consumer().context().close();
+        while self.change()?.is_some() {}
+        let settled = self.settle();
+        self.consumer = None;
+        settled
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        // Whoever wants to know of a failure calls `close`.
+        let _ = self.close();
+    }
+}
+
+/// A record's ingest time: the broker's, or the sender's where the config takes that.
+fn ingest(message: &BorrowedMessage<'_>, config: &Config) -> Result<i64, LogError> {
+    match message.timestamp() {
+        Timestamp::LogAppendTime(at) => Ok(at),
+        Timestamp::CreateTime(at) if config.recorded_timestamps => Ok(at),
+        Timestamp::CreateTime(_) | Timestamp::NotAvailable => Err(LogError {
+            code: "topic-settings",
+            what: format!(
+                "{}-{} at offset {} has no timestamp of the broker's. Set message.timestamp.type=LogAppendTime on the topic (`tillwatch \
+                 topics`); where recorded timestamps are wanted, for a backfill, set `recorded_timestamps`",
+                message.topic(),
+                message.partition(),
+                message.offset()
+            ),
+            who: Who::Operations,
+            retry: false,
+        }),
+    }
+}
+
+/// Hands a message on as a record.
+pub(crate) fn record(message: &BorrowedMessage<'_>, ingest: i64, sink: impl FnOnce(RawRecord<'_>)) {
+    // The binding panics on a header whose name is no UTF-8, which any sender can write. Such a record is handed on without headers: it
+    // cannot be decoded then, and goes to the dead letters with its bytes.
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .and_then(|headers| {
+            catch_unwind(AssertUnwindSafe(|| {
+                headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect()
+            }))
+            .ok()
+        })
+        .unwrap_or_default();
+    sink(RawRecord {
+        offset: message.offset(),
+        ingest,
+        key: message.key(),
+        value: message.payload(),
+        headers: &headers,
+    });
+}

@@ -1,0 +1,7 @@
+//! The log, its topics and its tools on a real Apache Kafka.
+
+mod on_kafka {
+    mod admin;
+    mod log;
+}
+mod support;

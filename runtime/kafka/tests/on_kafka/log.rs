@@ -1,0 +1,253 @@
+//! The promise of `Log`, on a real Apache Kafka.
+
+use std::time::Duration;
+
+use crate::support::{self, at, change, commit, committed, fill, finding, join, other, poll, restore, topics, until};
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+use tillwatch_core::log::{Blind, Commit, Committed, Log as _, Polled, Position, Tick};
+use tillwatch_kafka::{Config, KafkaLog};
+
+#[test]
+fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
+    let config = topics("together", "w0", 1);
+    fill(&config, 0, 3);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    assert_eq!(join(&mut log), [(0, support::Restored::default())]);
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 3);
+    assert_eq!(seen.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(seen[2].headers, [("n".to_owned(), b"2".to_vec())]);
+    assert!(seen[0].ingest > 1_600_000_000_000, "the broker's time in ms, not {}", seen[0].ingest);
+    assert_eq!(committed(&config, &config.outputs.findings), Vec::<String>::new());
+
+    let position = Position {
+        low: 1,
+        ingest_low: seen[0].ingest,
+        high: 3,
+        ingest_high: seen[2].ingest,
+        floor: i64::MIN,
+        floor_from: 3,
+    };
+    let first = Commit {
+        partition: 0,
+        position,
+        messages: vec![finding("a", "one"), finding("b", "two")],
+        changes: vec![change("k1", Some("v1")), change("k2", Some("v2"))],
+    };
+    assert_eq!(log.commit(std::slice::from_ref(&first)), Ok(Committed::Done));
+    assert_eq!(committed(&config, &config.outputs.findings), ["one", "two"]);
+    assert_eq!(log.position(0), Ok(Some(position)));
+    let second = Commit { position: at(3), messages: Vec::new(), changes: vec![change("k1", None)], ..first };
+    assert_eq!(log.commit(&[second]), Ok(Committed::Done));
+    assert_eq!(log.end(0), Some(3));
+    log.close().expect("closed");
+
+    let mut successor = KafkaLog::connect(&config).expect("connected");
+    let (_, restored) = join(&mut successor).remove(0);
+    assert_eq!(restored.position, Some(at(3)));
+    let pair = |key: &str, value: Option<&str>| (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()));
+    assert_eq!(restored.changes, [pair("k1", Some("v1")), pair("k2", Some("v2")), pair("k1", None)]);
+    fill(&config, 3, 1);
+    let mut seen = Vec::new();
+    until(&mut successor, &mut seen, |_, seen| !seen.is_empty());
+    assert_eq!(seen[0].offset, 3);
+}
+
+#[test]
+fn a_transaction_that_is_refused_leaves_nothing_and_the_next_one_works() {
+    let config = topics("refused", "w0", 1);
+    fill(&config, 0, 1);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    let mut large = commit(0, 1, "small");
+    // No compression helps it.
+    let mut state = 1_u64;
+    let text = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:016x}", state)
+    });
+    large.messages.push(finding("large", &text.take(1 << 18).collect::<String>()));
+    let error = log.commit(&[large]).expect_err("larger than the topic takes");
+    assert_eq!((error.code, error.retry), ("record-too-large", false), "{error}");
+    assert_eq!(committed(&config, &config.outputs.findings), Vec::<String>::new());
+    assert_eq!(log.position(0), Ok(None));
+    assert_eq!(restore(&mut log, 0), support::Restored::default());
+    assert_eq!(log.commit(&[commit(0, 1, "next")]), Ok(Committed::Done));
+    assert_eq!(committed(&config, &config.outputs.findings), ["next"]);
+}
+
+#[test]
+fn a_zombie_is_fenced_by_its_successor() {
+    let config = topics("zombie", "w0", 1);
+    fill(&config, 0, 2);
+    let mut zombie = KafkaLog::connect(&config).expect("connected");
+    join(&mut zombie);
+    assert_eq!(zombie.commit(&[commit(0, 1, "first")]), Ok(Committed::Done));
+
+    let mut successor = KafkaLog::connect(&config).expect("connected");
+    let outcome = zombie.commit(&[commit(0, 2, "zombie")]);
+    assert!(matches!(outcome, Ok(Committed::Aborted { .. })), "{outcome:?}");
+    let (_, restored) = join(&mut successor).remove(0);
+    assert_eq!(restored.position, Some(at(1)));
+
+    // The group has fenced it too: it cannot commit with a new producer, and its poll says what is wrong.
+    let again = zombie.commit(&[commit(0, 2, "zombie")]);
+    assert!(matches!(again, Ok(Committed::Aborted { .. })), "{again:?}");
+    let fenced = (0..100)
+        .find_map(|_| zombie.poll(Duration::from_millis(100), 10, &mut |_, _| {}).err())
+        .expect("the zombie learns that it is fenced");
+    assert_eq!((fenced.code, fenced.retry), ("fenced", false), "{fenced}");
+
+    // Its last attempt has fenced the successor's producer in turn; the successor makes another one.
+    let mut done = successor.commit(&[commit(0, 2, "successor")]);
+    if matches!(done, Ok(Committed::Aborted { .. })) {
+        done = successor.commit(&[commit(0, 2, "successor")]);
+    }
+    assert_eq!(done, Ok(Committed::Done));
+    assert_eq!(committed(&config, &config.outputs.findings), ["first", "successor"]);
+}
+
+#[test]
+fn a_dead_workers_open_transaction_is_ended_by_whoever_takes_its_partition() {
+    let mut config = topics("held-back", "old", 1);
+    // Far longer than this test may take: nobody waits for the broker's time-out.
+    config.timeouts.transaction_ms = 600_000;
+    fill(&config, 0, 2);
+    let mut old = KafkaLog::connect(&config).expect("connected");
+    join(&mut old);
+    assert_eq!(old.commit(&[commit(0, 1, "kept")]), Ok(Committed::Done));
+    old.close().expect("closed");
+    let dead = open_transaction(&config);
+
+    let mut new = KafkaLog::connect(&other(&config, "new")).expect("connected");
+    let restored = restore(&mut new, 0);
+    assert_eq!(restored.position, Some(at(1)));
+    assert_eq!(restored.changes, [(b"key-kept".to_vec(), Some(b"kept".to_vec()))]);
+    let error = dead.commit_transaction(Duration::from_secs(10)).expect_err("ended by the successor");
+    assert!(error.to_string().contains("fence"), "{error}");
+    assert_eq!(committed(&config, &config.outputs.findings), ["kept"]);
+}
+
+/// What a worker that died in the middle of a commit leaves behind.
+fn open_transaction(config: &Config) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", config.brokers.join(","))
+        .set("transactional.id", config.transactional_id())
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .expect("producer");
+    let wait = Duration::from_secs(10);
+    producer.init_transactions(wait).expect("initialised");
+    producer.begin_transaction().expect("begun");
+    for topic in [&config.changelog, &config.outputs.findings] {
+        producer.send(BaseRecord::to(topic).partition(0).key("lost").payload("lost")).expect("sent");
+    }
+    producer.flush(wait).expect("written, not committed");
+    producer
+}
+
+#[test]
+fn partitions_move_to_a_second_worker_with_what_was_committed_in_the_revocation() {
+    const RECORDS: usize = 400;
+    let config = topics("two", "w0", 4);
+    fill(&config, 0, RECORDS);
+    let mut first = KafkaLog::connect(&config).expect("connected");
+    assert_eq!(join(&mut first).len(), 4);
+    let mut seen = Vec::new();
+    until(&mut first, &mut seen, |_, seen| seen.len() == RECORDS);
+    let mut second = KafkaLog::connect(&other(&config, "w1")).expect("connected");
+
+    let mut early = Vec::new();
+    let mut revoked = Vec::new();
+    let mut moved = Vec::new();
+    while moved.len() < 2 {
+        if let Polled::Revoking(partitions) = poll(&mut first, &mut seen) {
+            let commits: Vec<Commit> = partitions
+                .iter()
+                .map(|&partition| commit(partition, next(&seen, partition), &format!("revoked-{partition}")))
+                .collect();
+            assert_eq!(first.commit(&commits), Ok(Committed::Done));
+            first.release(&partitions).expect("released");
+            revoked.extend(partitions);
+        }
+        if let Polled::Assigned(partitions) = poll(&mut second, &mut early) {
+            for partition in partitions {
+                let restored = restore(&mut second, partition);
+                assert_eq!(restored.position, Some(at(next(&seen, partition))));
+                assert_eq!(restored.changes.len(), 1);
+                second.start(partition, restored.position.map(|position| position.low)).expect("started");
+                moved.push(partition);
+            }
+        }
+    }
+    moved.sort_unstable();
+    revoked.sort_unstable();
+    assert_eq!(moved, revoked);
+    assert_eq!(early, []);
+
+    let late = first.commit(&[commit(moved[0], 1, "late")]).expect("a verdict");
+    assert!(matches!(late, Committed::Aborted { .. }), "{late:?}");
+
+    fill(&config, RECORDS, RECORDS);
+    let mut theirs = Vec::new();
+    while seen.len() + theirs.len() < 2 * RECORDS {
+        poll(&mut first, &mut seen);
+        poll(&mut second, &mut theirs);
+    }
+    assert!(theirs.iter().all(|record| moved.contains(&record.partition)));
+    for partition in 0..4 {
+        let all = seen.iter().chain(&theirs).filter(|record| record.partition == partition);
+        assert!(
+            all.enumerate().all(|(index, record)| usize::try_from(record.offset) == Ok(index)),
+            "each once, in order"
+        );
+    }
+    let findings = committed(&config, &config.outputs.findings);
+    assert_eq!(findings, moved.iter().map(|partition| format!("revoked-{partition}")).collect::<Vec<_>>());
+    second.close().expect("closed");
+    first.close().expect("closed");
+}
+
+fn next(seen: &[support::Seen], partition: i32) -> i64 {
+    seen.iter().filter(|record| record.partition == partition).map(|record| record.offset + 1).max().unwrap_or(0)
+}
+
+#[test]
+fn a_tick_comes_back_with_the_brokers_time() {
+    let config = topics("tick", "w0", 1);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    let mut seen = Vec::new();
+    log.tick(0, Tick { blind: None }).expect("appended");
+    until(&mut log, &mut seen, |_, seen| seen.len() == 1);
+    log.tick(0, Tick { blind: Some(Blind::Lag) }).expect("appended");
+    until(&mut log, &mut seen, |_, seen| seen.len() == 2);
+    let header = |record: &support::Seen, name: &str| {
+        record.headers.iter().find(|(key, _)| key == name).map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    };
+    assert_eq!(header(&seen[0], "ce_type").as_deref(), Some("tillwatch.tick"));
+    assert_eq!(header(&seen[0], "ce_blind"), None);
+    assert_eq!(header(&seen[1], "ce_blind").as_deref(), Some("lag"));
+    assert!(seen[0].ingest > 1_600_000_000_000 && seen[1].ingest >= seen[0].ingest);
+    assert_eq!(seen[0].value, b"");
+}
+
+#[test]
+fn a_second_worker_waits_for_none_of_its_own() {
+    let config = topics("idle", "w0", 1);
+    let mut only = KafkaLog::connect(&config).expect("connected");
+    join(&mut only);
+    let mut idle = KafkaLog::connect(&other(&config, "w1")).expect("connected");
+    fill(&config, 0, 10);
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
+        assert_eq!(poll(&mut only, &mut seen), Polled::Records);
+        assert_eq!(poll(&mut idle, &mut Vec::new()), Polled::Records);
+    }
+    let verdict = idle.commit(&[commit(0, 1, "not mine")]).expect("a verdict");
+    assert!(matches!(verdict, Committed::Aborted { .. }), "{verdict:?}");
+    assert_eq!(only.commit(&[commit(0, 10, "mine")]), Ok(Committed::Done));
+}
