@@ -34,6 +34,7 @@ pub use tillwatch_wit::{
         Batch, Cancelled, Cleared, Command, Derived, Descriptor, Details, Evidence, Finding, Instant, Scope, Severity,
         Trigger, Updated, Value, Verdicts,
     },
+    ids,
     table::{FieldId, TypeId},
 };
 pub use visit::Visit;

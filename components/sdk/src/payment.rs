@@ -184,7 +184,9 @@ pub const CARD: &str = "card";
 pub const WECHAT: &str = "wechat";
 /// Alipay codes.
 pub const ALIPAY: &str = "alipay";
-/// The rail of what is neither.
+/// UnionPay codes.
+pub const UNIONPAY_QR: &str = "unionpay-qr";
+/// The rail of what is none of these.
 pub const OTHER: &str = "other";
 
 /// The rail of a payment: the event's word for it, and where it has none, what the form of the transaction key says. Cards have five
