@@ -1,0 +1,227 @@
+//! What findings call for. Owns the table of `docs/spec/payment.md`, "Commands": after which finding which chain.
+
+use tillwatch_sdk::{Instant, Visit, payment};
+
+use crate::{
+    chain::{Plan, REDELIVER_SPARE_MS},
+    desk::Desk,
+    payment::Payment,
+    printer::Condition,
+    words::{Kind, Need, Needs, Reason},
+};
+
+/// The rule whose findings are about payments as `docs/spec/payment.md` says; commands rest on no other's.
+const CORRELATE: &str = "correlate-payment";
+
+impl Desk<'_, '_> {
+    /// `pos.finding.raised`
+    pub(crate) fn raised(&mut self, visit: &Visit<'_>) {
+        let Some((kind, txn)) = about(visit) else { return };
+        if kind == "unresolved" {
+            if visit.why() == Some("contradiction") {
+                let index = self.known(visit, txn);
+                self.till.payments[index].facts.contradiction = true;
+                self.till.payments[index].touched = self.at;
+                self.bar(index, Reason::Contradiction);
+            }
+            return;
+        }
+        let Some(need) = Need::read(kind) else { return };
+        let index = self.known(visit, txn);
+        self.make_room(index);
+        self.learn(index, visit, need);
+        let payment = &mut self.till.payments[index];
+        payment.touched = self.at;
+        payment.findings.retain(|(open, _)| *open != need);
+        payment.findings.push((need, visit.finding().unwrap_or_default().to_owned()));
+        if !payment.facts.evicted {
+            self.call(index, need, visit.late_window().unwrap_or_default());
+        }
+    }
+
+    /// `pos.finding.cleared`
+    pub(crate) fn cleared(&mut self, visit: &Visit<'_>) {
+        let Some((kind, txn)) = about(visit) else { return };
+        let (Some(need), Some(index)) = (Need::read(kind), self.till.find(txn)) else { return };
+        let at = self.at;
+        let payment = &mut self.till.payments[index];
+        payment.touched = at;
+        payment.findings.retain(|(open, _)| *open != need);
+        let needs = Needs::of(need);
+        payment.asked_first = payment.asked_first.without(needs);
+        payment.left_to_sale = payment.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
+        // `late-approval` is raised behind this in the same moment, and takes the chain over.
+        let successor = if payment.is_card() { Kind::Flush } else { Kind::Query };
+        let succeeded = payment.late_at == Some(at) && need != Need::LateApproval;
+        for kind in Kind::ALL {
+            if succeeded && kind == successor {
+                if let Some(chain) = self.till.payments[index].chain_mut(kind) {
+                    chain.callers = chain.callers.without(needs);
+                }
+            } else {
+                self.release(index, kind, needs, Reason::Cleared);
+            }
+        }
+    }
+
+    /// The payment's place; taken in where it is new.
+    pub(crate) fn known(&mut self, visit: &Visit<'_>, txn: &str) -> usize {
+        self.till.find(txn).unwrap_or_else(|| {
+            let rail = payment::rail(visit.rail(), txn);
+            let acquirer = payment::acquirer(visit.acquirer(), txn);
+            self.till.take(Payment::new(txn, rail, acquirer, visit.at()))
+        })
+    }
+
+    /// Before a payment comes to be in need: where too many are, the oldest gives way.
+    pub(crate) fn make_room(&mut self, index: usize) {
+        if !self.till.payments[index].is_in_need()
+            && let Some(oldest) = self.till.gives_way()
+        {
+            self.give_way(oldest);
+        }
+    }
+
+    /// The oldest payment in need gives way: its commands are taken back, and a person must look.
+    fn give_way(&mut self, index: usize) {
+        for kind in Kind::ALL {
+            self.end(index, kind, Reason::Evicted);
+        }
+        let payment = &mut self.till.payments[index];
+        payment.findings.clear();
+        payment.left_to_sale = None;
+        payment.asked_first = Needs::default();
+        payment.facts.evicted = true;
+        payment.touched = self.at;
+        self.unresolved(index, "evicted", None);
+    }
+
+    /// What the finding says of the payment; `correlate-payment` has seen all of it.
+    fn learn(&mut self, index: usize, visit: &Visit<'_>, need: Need) {
+        let settings = self.settings;
+        let payment = &mut self.till.payments[index];
+        let windows = settings.windows.windows(&payment.rail, &payment.acquirer, visit.site().unwrap_or_default());
+        payment.reversal_ms = windows.reversal_ms;
+        let unseen = payment.authorized_at.is_none();
+        payment.authorized_at = visit.authorized_at().or(payment.authorized_at);
+        let card = payment.is_card();
+        if let Some(gives_up) = visit.gives_up_at() {
+            payment.gives_up_at = Some(gives_up);
+            payment.answer_by = Some(gives_up - windows.gives_up_ms(payment.is_card()) + windows.response_ms);
+        }
+        if let Some(approved) = visit.approved_at() {
+            payment.facts.approved = true;
+            payment.answered_at = Some(approved);
+        }
+        if need == Need::NotShown || need == Need::NotPrinted {
+            payment.facts.delivered = true;
+        }
+        if need == Need::NotShown && payment.answered_at.is_none() {
+            payment.answered_at = visit.deadline().map(|deadline| deadline - windows.display_ms);
+        }
+        payment.facts.goods |= visit.goods().unwrap_or_default();
+        if visit.reversal_seen().unwrap_or_default() {
+            payment.reversal_at.get_or_insert(visit.at());
+        }
+        if let Some(authorized) = visit.authorized_at().filter(|_| unseen) {
+            let txn = payment.txn.clone();
+            self.till.began(&txn, card, authorized);
+            self.leave_to_newer_sale();
+        }
+    }
+
+    /// Begins or joins the chain that a finding calls for.
+    fn call(&mut self, index: usize, need: Need, late_window: bool) {
+        let at = self.at;
+        let needs = Needs::of(need);
+        let payment = &mut self.till.payments[index];
+        let barred = payment.reversal_at.is_some() || payment.facts.contradiction;
+        match need {
+            Need::NoAnswer | Need::ReversalUnanswered => self.query(index, Plan::Ask { from: at }, needs),
+            Need::Undelivered if barred => {}
+            Need::Undelivered => match (payment.authorized_at, payment.gives_up_at) {
+                (Some(_), Some(gives_up)) => {
+                    let until = Some(gives_up - REDELIVER_SPARE_MS);
+                    payment.begin(Kind::Redeliver, Plan::Redeliver { until }, needs);
+                }
+                _ => self.after_redelivery(index, needs),
+            },
+            Need::NotShown if barred => {}
+            Need::NotShown => payment.begin(Kind::Redeliver, Plan::Redeliver { until: None }, needs),
+            Need::NotPrinted if barred => {}
+            Need::NotPrinted => self.print(index, needs),
+            Need::ReversalMissing => self.flush_or_ask_first(index, needs, late_window),
+            Need::LateApproval if payment.is_card() => self.flush_or_ask_first(index, needs, late_window),
+            Need::LateApproval => self.late_approval(index, needs),
+        }
+    }
+
+    fn query(&mut self, index: usize, plan: Plan, needs: Needs) {
+        let at = self.at;
+        let payment = &mut self.till.payments[index];
+        // Queries while unanswered end with the deadline that the finding says was missed.
+        if let Some(Plan::Poll { until, .. }) = payment.chain(Kind::Query).map(|chain| &chain.plan)
+            && *until <= at
+        {
+            let joined = payment.close(Kind::Query).map_or(Needs::default(), |chain| chain.callers);
+            payment.begin(Kind::Query, plan, needs.with(joined));
+        } else {
+            payment.begin(Kind::Query, plan, needs);
+        }
+    }
+
+    fn late_approval(&mut self, index: usize, needs: Needs) {
+        let payment = &self.till.payments[index];
+        let answered = payment.chain(Kind::Query).is_some() && payment.paid_at == Some(self.at);
+        self.query(index, Plan::AskOnce, needs);
+        if answered {
+            self.told_after_giving_up(index);
+        }
+    }
+
+    fn print(&mut self, index: usize, needs: Needs) {
+        let payment = &mut self.till.payments[index];
+        match &self.till.printer.condition {
+            Condition::NeedsHands(fault) => {
+                payment.begin(Kind::Guide, Plan::GuidePrinter { fault: fault.clone() }, needs);
+            }
+            Condition::Unknown | Condition::Well | Condition::Passing => {
+                payment.begin(Kind::Reprint, Plan::Reprint, needs);
+            }
+        }
+    }
+
+    fn flush_or_ask_first(&mut self, index: usize, needs: Needs, ask_first: bool) {
+        let payment = &mut self.till.payments[index];
+        let sent_already = payment.reversal_at.is_some() || payment.facts.money_back;
+        if ask_first && !sent_already && !payment.facts.goods {
+            payment.asked_first = payment.asked_first.with(needs);
+            self.query(index, Plan::AskOnce, needs);
+        } else {
+            self.flush(index, needs);
+        }
+    }
+
+    /// Asks the till to send its pending reversal, where nothing forbids it.
+    pub(crate) fn flush(&mut self, index: usize, needs: Needs) {
+        let payment = &self.till.payments[index];
+        let forbidden = payment.reversal_at.is_some() || payment.facts.money_back || payment.facts.goods;
+        if needs.is_empty() || forbidden || !payment.is_card() {
+            return;
+        }
+        let sale = self.till.newer_card_sale(payment);
+        let payment = &mut self.till.payments[index];
+        if let Some(sale) = sale {
+            let from: Instant = sale.at + payment.reversal_ms;
+            let left = payment.left_to_sale.map_or(needs, |(left, _)| left.with(needs));
+            payment.left_to_sale = Some((left, from.max(self.at)));
+        } else {
+            payment.begin(Kind::Flush, Plan::Flush, needs);
+        }
+    }
+}
+
+/// Kind and transaction key of a finding that this rule may act on.
+fn about<'a>(visit: &Visit<'a>) -> Option<(&'a str, &'a str)> {
+    (visit.rule() == Some(CORRELATE)).then(|| Some((visit.kind()?, visit.txn()?)))?
+}

@@ -1,0 +1,253 @@
+//! What is known of one payment, as far as commands need it. Owns facts and how they follow from events, not what is done about them.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::{
+    Instant,
+    payment::{CARD, Windows},
+};
+
+use crate::{
+    chain::{Chain, Phase, Plan},
+    words::{self, Kind, Need, Needs},
+};
+
+/// How long past its reversal's deadline an undelivered card payment is kept, so that a finding raised late still meets what is known, ms.
+const SPARE_MS: i64 = 10_000;
+
+/// What was seen of a payment; each stays once it is true.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Facts {
+    /// An approval of any leg.
+    pub approved: bool,
+    /// A decline of any leg, or shown.
+    pub declined: bool,
+    /// A final `not-paid`.
+    pub not_paid: bool,
+    /// The terminal has the answer.
+    pub delivered: bool,
+    /// Goods may have been handed over.
+    pub goods: bool,
+    /// `refunded`, `revoked` or an approved reversal.
+    pub money_back: bool,
+    /// Authoritative answers contradict each other.
+    pub contradiction: bool,
+    /// It gave way to others: a person has it, no commands any more.
+    pub evicted: bool,
+    /// That goods were handed over with a reversal due was said.
+    pub goods_told: bool,
+}
+
+/// One payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// Transaction key.
+    pub txn: String,
+    /// Its rail.
+    pub rail: String,
+    /// Whom to ask.
+    pub acquirer: String,
+    /// When it came here; the oldest gives way first.
+    pub since: Instant,
+    /// When something of it was last heard or done.
+    pub touched: Instant,
+    /// Time of the first authorize seen.
+    pub authorized_at: Option<Instant>,
+    /// When the terminal gives up.
+    pub gives_up_at: Option<Instant>,
+    /// An approval later than this is late.
+    pub answer_by: Option<Instant>,
+    /// How long after giving up the terminal's reversal is awaited.
+    pub reversal_ms: i64,
+    /// Time of the answer that reprints and the like are about.
+    pub answered_at: Option<Instant>,
+    /// Time of the first reversal seen.
+    pub reversal_at: Option<Instant>,
+    /// The moment in which a late approval came: a finding cleared in it may be followed by `late-approval`.
+    pub late_at: Option<Instant>,
+    /// The moment in which a status `paid` came.
+    pub paid_at: Option<Instant>,
+    /// What was seen.
+    pub facts: Facts,
+    /// Open findings that call for commands, with their ids.
+    pub findings: Vec<(Need, String)>,
+    /// Running chains, by [`Kind`].
+    pub chains: [Option<Chain>; 5],
+    /// Chains begun, by [`Kind`].
+    pub begun: [u32; 5],
+    /// Findings whose flush waits for a query to say `paid`.
+    pub asked_first: Needs,
+    /// Findings whose reversal a newer card sale should have sent, and from when the acquirer is asked.
+    pub left_to_sale: Option<(Needs, Instant)>,
+}
+
+impl Payment {
+    /// A payment of which nothing is known yet.
+    #[must_use]
+    pub fn new(txn: &str, rail: &str, acquirer: &str, at: Instant) -> Self {
+        Self {
+            txn: txn.to_owned(),
+            rail: rail.to_owned(),
+            acquirer: acquirer.to_owned(),
+            since: at,
+            touched: at,
+            authorized_at: None,
+            gives_up_at: None,
+            answer_by: None,
+            reversal_ms: 0,
+            answered_at: None,
+            reversal_at: None,
+            late_at: None,
+            paid_at: None,
+            facts: Facts::default(),
+            findings: Vec::new(),
+            chains: [const { None }; 5],
+            begun: [0; 5],
+            asked_first: Needs::default(),
+            left_to_sale: None,
+        }
+    }
+
+    /// The first authorize that was seen: of time `when`, at `at` in the order of everything.
+    pub fn authorize(&mut self, when: Instant, at: Instant, windows: &Windows) {
+        if self.authorized_at.is_none() {
+            self.authorized_at = Some(when);
+            self.gives_up_at = Some(at + windows.gives_up_ms(self.is_card()));
+            self.answer_by = Some(at + windows.response_ms);
+            self.reversal_ms = windows.reversal_ms;
+        }
+    }
+
+    /// Whether it is a card payment.
+    #[must_use]
+    pub fn is_card(&self) -> bool {
+        self.rail == CARD
+    }
+
+    /// Whether nobody has answered it.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        !self.facts.approved
+            && !self.facts.declined
+            && !self.facts.not_paid
+            && !self.facts.money_back
+            && !self.facts.delivered
+    }
+
+    /// Until when the till waits for it; none where it does not.
+    #[must_use]
+    pub fn in_flight_until(&self) -> Option<Instant> {
+        if self.is_unanswered() && self.reversal_at.is_none() { self.gives_up_at } else { None }
+    }
+
+    /// An answer of this time: of the answers about one outcome the first counts.
+    pub fn answered(&mut self, when: Instant, approved: bool) {
+        if approved && !self.facts.approved {
+            self.answered_at = Some(when);
+        }
+        self.answered_at.get_or_insert(when);
+    }
+
+    /// An approval, of any leg; the first may be late.
+    pub fn approve(&mut self, when: Instant, at: Instant) {
+        if !self.facts.approved && !self.facts.goods {
+            let late = self.answer_by.is_some_and(|by| when > by) || self.reversal_at.is_some_and(|from| when > from);
+            if late {
+                self.late_at = Some(at);
+            }
+        }
+        self.answered(when, true);
+        self.facts.approved = true;
+    }
+
+    /// A decline.
+    pub fn decline(&mut self, when: Instant) {
+        self.answered(when, false);
+        self.facts.declined = true;
+    }
+
+    /// The till will send a reversal, and goods may have been handed over.
+    #[must_use]
+    pub fn goods_and_reversal_due(&self) -> bool {
+        let facts = &self.facts;
+        let settled = facts.delivered || facts.declined || facts.not_paid || facts.money_back || facts.evicted;
+        self.is_card() && facts.goods && !settled && self.reversal_at.is_none() && !facts.goods_told
+    }
+
+    /// Whether a finding is open or a chain runs.
+    #[must_use]
+    pub fn is_in_need(&self) -> bool {
+        !self.findings.is_empty() || self.left_to_sale.is_some() || self.chains.iter().any(Option::is_some)
+    }
+
+    /// The open findings.
+    #[must_use]
+    pub fn open(&self) -> Needs {
+        self.findings.iter().fold(Needs::default(), |needs, (need, _)| needs.with(Needs::of(*need)))
+    }
+
+    /// From when on it need not be kept; none: it waits for something.
+    #[must_use]
+    pub fn kept_until(&self, remember_ms: i64) -> Option<Instant> {
+        if self.is_in_need() {
+            return None;
+        }
+        let facts = &self.facts;
+        if facts.evicted
+            || facts.contradiction
+            || self.reversal_at.is_some()
+            || self.begun.iter().any(|begun| *begun > 0)
+        {
+            return Some(self.touched + remember_ms);
+        }
+        let settled = facts.delivered || facts.declined || facts.money_back || facts.not_paid;
+        Some(match self.gives_up_at {
+            Some(gives_up) if !settled => gives_up + self.reversal_ms + SPARE_MS,
+            _ => Instant::MIN,
+        })
+    }
+
+    /// By how much its queries move.
+    #[must_use]
+    pub fn spread(&self) -> u64 {
+        words::hash(&self.txn)
+    }
+
+    /// The chain of a kind.
+    #[must_use]
+    pub fn chain(&self, kind: Kind) -> Option<&Chain> {
+        self.chains[kind as usize].as_ref()
+    }
+
+    /// The chain of a kind, to change.
+    pub fn chain_mut(&mut self, kind: Kind) -> Option<&mut Chain> {
+        self.chains[kind as usize].as_mut()
+    }
+
+    /// Begins a chain, or joins the one that runs.
+    pub fn begin(&mut self, kind: Kind, plan: Plan, callers: Needs) {
+        let spread = self.spread();
+        if let Some(running) = self.chain_mut(kind) {
+            running.callers = running.callers.with(callers);
+            return;
+        }
+        self.begun[kind as usize] += 1;
+        self.chains[kind as usize] = Some(Chain::new(self.begun[kind as usize], callers, plan, spread));
+    }
+
+    /// Takes a chain out. One that has sent nothing gives its number back.
+    pub fn close(&mut self, kind: Kind) -> Option<Chain> {
+        let chain = self.chains[kind as usize].take()?;
+        if chain.taken == 0 {
+            self.begun[kind as usize] -= 1;
+        }
+        Some(chain)
+    }
+
+    /// The open command of a kind has ended; its chain goes on as planned, or at once.
+    pub fn ended(&mut self, kind: Kind, due: Option<Instant>) {
+        let chain = self.chain_mut(kind).expect("invariant: an open command has a chain");
+        chain.phase = Phase::Rest;
+        chain.due = due.unwrap_or(chain.due);
+    }
+}

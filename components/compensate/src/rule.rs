@@ -1,0 +1,182 @@
+//! The rule: what it reads, and what each event means to it. Owns the way from an event to the desk.
+
+use tillwatch_sdk::{FieldId, Out, Rule, Scope, Visit};
+
+use crate::{desk::Desk, settings::Settings, till::Till};
+
+/// Sends the commands that `docs/spec/payment.md` allows, and takes them back.
+#[derive(Debug)]
+pub struct Compensate {
+    settings: Settings,
+}
+
+impl Rule for Compensate {
+    const ID: &'static str = "compensate";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const KEY: Scope = Scope::Terminal;
+    const EVENTS: &'static [&'static str] = &[
+        "pos.payment.authorize",
+        "pos.payment.response",
+        "pos.payment.notify",
+        "pos.payment.status",
+        "pos.payment.display",
+        "pos.payment.confirm",
+        "pos.payment.reversal",
+        "pos.print.result",
+        "pos.announce.result",
+        "pos.device.status",
+        "pos.app.state",
+        "pos.net.sample",
+        "pos.command.result",
+        "pos.finding.raised",
+        "pos.finding.cleared",
+    ];
+    const FIELDS: &'static [FieldId] = &[
+        FieldId::ID,
+        FieldId::SUBJECT,
+        FieldId::SITE,
+        FieldId::ACQUIRER,
+        FieldId::RAIL,
+        FieldId::LEG,
+        FieldId::OUTCOME,
+        FieldId::SHOWN,
+        FieldId::RESULT,
+        FieldId::COMMAND,
+        FieldId::PHASE,
+        FieldId::STATE,
+        FieldId::FAULT,
+        FieldId::PRINTER,
+        FieldId::FINDING,
+        FieldId::KIND,
+        FieldId::TXN,
+        FieldId::RULE,
+        FieldId::DEADLINE,
+        FieldId::AUTHORIZED_AT,
+        FieldId::GIVES_UP_AT,
+        FieldId::APPROVED_AT,
+        FieldId::REVERSAL_SEEN,
+        FieldId::GOODS,
+        FieldId::LATE_WINDOW,
+        FieldId::WHY,
+    ];
+    const CAPABILITIES: &'static [&'static str] = &[
+        "command:query-status",
+        "command:redeliver-result",
+        "command:reprint",
+        "command:display-guide",
+        "command:flush-pending-reversal",
+        "derive:tillwatch.unresolved",
+    ];
+
+    type Settings = Settings;
+    type State = Till;
+
+    fn new(settings: Settings) -> Result<Self, String> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
+    fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
+        let mut till = state.take().unwrap_or_default();
+        let mut desk = self.desk(visit, &mut till, out, false);
+        hear(&mut desk, visit);
+        desk.settle();
+        *state = Some(till).filter(|till| *till != Till::default());
+    }
+
+    fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
+        let mut till = state.take().unwrap_or_default();
+        self.desk(visit, &mut till, out, true).settle();
+        *state = Some(till).filter(|till| *till != Till::default());
+    }
+}
+
+impl Compensate {
+    fn desk<'a, 'o>(
+        &'a self,
+        visit: &Visit<'a>,
+        till: &'a mut Till,
+        out: &'a mut Out<'o>,
+        timer: bool,
+    ) -> Desk<'a, 'o> {
+        Desk { settings: &self.settings, till, out, terminal: visit.key(), at: visit.at(), timer }
+    }
+}
+
+fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
+    match visit.event() {
+        "pos.finding.raised" => desk.raised(visit),
+        "pos.finding.cleared" => desk.cleared(visit),
+        "pos.command.result" => desk.command_result(visit),
+        "pos.app.state" | "pos.net.sample" => desk.till.heard = desk.till.heard.max(Some(visit.when())),
+        "pos.device.status" => {
+            if let Some(word) = visit.printer() {
+                desk.printer(word, visit, None);
+            }
+        }
+        "pos.payment.authorize" => {
+            if let Some(txn) = visit.subject() {
+                desk.authorize(visit, txn);
+            }
+        }
+        event => {
+            let reversal = event == "pos.payment.reversal" && matches!(visit.phase(), Some("request" | "response"));
+            let index = visit.subject().and_then(|txn| {
+                // That a reversal was seen must not be forgotten, whatever else is known of the payment.
+                if reversal { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
+            });
+            if event == "pos.print.result" {
+                print_result(desk, visit, index);
+            }
+            if let Some(index) = index {
+                about_payment(desk, visit, index);
+            } else if let Some(txn) = visit.subject()
+                && is_answer(visit)
+                && desk.till.past(txn).is_none()
+            {
+                desk.till.pass(txn, false, visit.at());
+            }
+        }
+    }
+}
+
+/// What the terminal's printer is like, whichever payment it printed for.
+fn print_result(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: Option<usize>) {
+    match (visit.state(), visit.fault()) {
+        (Some("printed"), _) => desk.printer("ok", visit, index),
+        (Some("failed"), Some(fault)) => desk.printer(fault, visit, index),
+        _ => {}
+    }
+}
+
+fn about_payment(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: usize) {
+    desk.till.payments[index].touched = visit.at();
+    match visit.event() {
+        "pos.payment.response" => desk.outcome(visit, index, visit.leg() == Some("terminal")),
+        "pos.payment.notify" => desk.outcome(visit, index, false),
+        "pos.payment.status" => desk.status(visit, index),
+        "pos.payment.display" => desk.display(visit, index),
+        "pos.payment.confirm" => desk.goods(index),
+        "pos.payment.reversal" if matches!(visit.phase(), Some("request" | "response")) => desk.reversal(visit, index),
+        "pos.print.result" => match visit.state() {
+            Some("printed") => desk.receipt(visit, index, true),
+            Some("accepted" | "failed") => desk.receipt(visit, index, false),
+            _ => {}
+        },
+        "pos.announce.result" if visit.state() == Some("done") => desk.receipt(visit, index, true),
+        _ => {}
+    }
+}
+
+/// Whether an event about a payment that is not remembered shows that it is answered, so that its authorize, coming late, opens nothing.
+fn is_answer(visit: &Visit<'_>) -> bool {
+    use tillwatch_sdk::payment::{Outcome, Status};
+    match visit.event() {
+        "pos.payment.response" | "pos.payment.notify" => Outcome::read(visit.outcome()) != Outcome::Open,
+        "pos.payment.status" => matches!(Status::read(visit.result()), Status::Paid | Status::MoneyBack),
+        "pos.payment.display" => matches!(visit.shown(), Some("approved" | "declined")),
+        "pos.print.result" => visit.state().is_some(),
+        "pos.announce.result" => visit.state() == Some("done"),
+        _ => false,
+    }
+}

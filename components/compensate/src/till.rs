@@ -1,0 +1,142 @@
+//! What the rule remembers of one terminal: whether it is heard, its printer, its latest sales and its payments. Owns the bounds of that
+//! memory.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::Instant;
+
+use crate::{payment::Payment, printer::Printer, words};
+
+/// Payments in need at one terminal; one more, and the oldest gives way.
+pub const PAYMENTS_MAX: usize = 64;
+/// Other payments that are remembered; one more, and the oldest is forgotten.
+pub const REMEMBERED_MAX: usize = 64;
+/// Payments remembered by a hash alone, so that an authorize that comes again, or after its answer, opens nothing.
+pub const PAST_MAX: usize = 16;
+
+/// A sale that the till has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sale {
+    hash: u64,
+    /// Time of its authorize.
+    pub at: Instant,
+}
+
+/// A payment that is answered or forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Past {
+    hash: u64,
+    authorized: bool,
+    at: Instant,
+}
+
+/// One terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Till {
+    /// Time of the latest heartbeat.
+    pub heard: Option<Instant>,
+    /// The printer.
+    pub printer: Printer,
+    latest: Option<Sale>,
+    latest_card: Option<Sale>,
+    /// Payments, in no order that matters to outputs but the order in which they came.
+    pub payments: Vec<Payment>,
+    past: Vec<Past>,
+}
+
+impl Till {
+    /// The payment of that transaction key.
+    #[must_use]
+    pub fn find(&self, txn: &str) -> Option<usize> {
+        self.payments.iter().position(|payment| payment.txn == txn)
+    }
+
+    /// Whether the payment is past, and if so whether its authorize was seen.
+    #[must_use]
+    pub fn past(&self, txn: &str) -> Option<bool> {
+        let hash = words::hash(txn);
+        self.past.iter().find(|past| past.hash == hash).map(|past| past.authorized)
+    }
+
+    /// Remembers by a hash alone that the payment is past.
+    pub fn pass(&mut self, txn: &str, authorized: bool, at: Instant) {
+        let hash = words::hash(txn);
+        self.past.retain(|past| past.hash != hash);
+        if self.past.len() == PAST_MAX {
+            self.past.remove(0);
+        }
+        self.past.push(Past { hash, authorized, at });
+    }
+
+    /// The till has begun a sale.
+    pub fn began(&mut self, txn: &str, card: bool, when: Instant) {
+        let sale = Sale { hash: words::hash(txn), at: when };
+        let newer = |than: &Option<Sale>| than.is_none_or(|than| than.hash != sale.hash && than.at <= when);
+        if newer(&self.latest) {
+            self.latest = Some(sale);
+        }
+        if card && newer(&self.latest_card) {
+            self.latest_card = Some(sale);
+        }
+    }
+
+    /// Whether the till has begun another payment since.
+    #[must_use]
+    pub fn has_gone_on(&self, payment: &Payment) -> bool {
+        newer(self.latest, payment).is_some()
+    }
+
+    /// The card sale that the till has begun since, if any.
+    #[must_use]
+    pub fn newer_card_sale(&self, payment: &Payment) -> Option<Sale> {
+        newer(self.latest_card, payment)
+    }
+
+    /// Forgets what need not be kept any more. Returns when that is to be asked again.
+    pub fn forget(&mut self, at: Instant, remember_ms: i64) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let mut gone = Vec::new();
+        self.payments.retain(|payment| match payment.kept_until(remember_ms) {
+            None => true,
+            Some(until) if until > at => {
+                next = Some(next.map_or(until, |next| next.min(until)));
+                true
+            }
+            Some(_) => {
+                gone.push((payment.txn.clone(), payment.authorized_at.is_some()));
+                false
+            }
+        });
+        for (txn, authorized) in gone {
+            self.pass(&txn, authorized, at);
+        }
+        self.past.retain(|past| past.at + remember_ms > at);
+        next
+    }
+
+    /// The oldest payment that must give way before one more is taken in need.
+    #[must_use]
+    pub fn gives_way(&self) -> Option<usize> {
+        let in_need = || self.payments.iter().enumerate().filter(|(_, payment)| payment.is_in_need());
+        if in_need().count() < PAYMENTS_MAX {
+            return None;
+        }
+        in_need().min_by_key(|(_, payment)| payment.since).map(|(index, _)| index)
+    }
+
+    /// Takes a payment in; where too many are remembered, the one not in need that was touched longest ago goes.
+    pub fn take(&mut self, payment: Payment) -> usize {
+        let idle = || self.payments.iter().enumerate().filter(|(_, payment)| !payment.is_in_need());
+        if idle().count() >= REMEMBERED_MAX {
+            let oldest = idle().min_by_key(|(_, payment)| payment.touched).map(|(index, _)| index);
+            self.payments.remove(oldest.expect("invariant: REMEMBERED_MAX is above 0"));
+        }
+        self.payments.push(payment);
+        self.payments.len() - 1
+    }
+}
+
+/// The latest sale, if it is another one and not older than the payment.
+fn newer(latest: Option<Sale>, payment: &Payment) -> Option<Sale> {
+    let from = payment.authorized_at.or(payment.answered_at).unwrap_or(payment.since);
+    latest.filter(|sale| sale.hash != words::hash(&payment.txn) && sale.at >= from)
+}
