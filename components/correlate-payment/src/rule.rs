@@ -6,8 +6,8 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    state::{Opener, Payment, Rail, Settles, key_terminal},
-    step::Step,
+    state::{Payment, Rail, Settles, key_terminal},
+    step::{Step, Trigger},
 };
 
 /// Ids longer than this are not kept as evidence, bytes.
@@ -81,7 +81,7 @@ impl Rule for CorrelatePayment {
         let mut step = self.step(payment, visit.key(), visit.at());
         step.time = visit.when();
         step.late = visit.late();
-        step.event = opener(visit, step.kept(visit.time()));
+        step.event = trigger(visit, step.kept(visit.time()));
         if visit.event() != "tillwatch.unresolved" {
             step.payment.last = step.kept(visit.at());
         }
@@ -148,31 +148,33 @@ fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
 /// Takes from the event what is not known yet.
 fn learn(payment: &mut Payment, visit: &Visit<'_>) {
     let key = visit.key();
+    let who = &mut payment.who;
     let mut parts = key.split(':');
-    let (acquirer, merchant) = (parts.next(), parts.next());
-    let take = |place: &mut Option<String>, said: Option<&str>, known: Option<&str>| {
-        if place.is_none()
-            && let Some(said) = said
-            && Some(said) != known
-        {
-            *place = Some(said.to_owned());
-        }
-    };
-    take(&mut payment.who.acquirer, visit.acquirer(), acquirer);
-    take(&mut payment.who.merchant, visit.merchant(), merchant);
-    take(&mut payment.who.terminal, visit.partitionkey(), Some(key_terminal(key)));
-    take(&mut payment.who.site, visit.site(), None);
-    if payment.who.rail.is_none() {
-        payment.who.rail = visit.rail().map(Rail::read);
+    take(&mut who.acquirer, || visit.acquirer(), parts.next());
+    take(&mut who.merchant, || visit.merchant(), parts.next());
+    take(&mut who.terminal, || visit.partitionkey(), Some(key_terminal(key)));
+    take(&mut who.site, || visit.site(), None);
+    if who.rail.is_none() {
+        who.rail = visit.rail().map(Rail::read);
     }
     if visit.event() == "pos.payment.authorize" {
         payment.amount = payment.amount.or(visit.amount());
-        take(&mut payment.currency, visit.currency(), None);
+        take(&mut payment.currency, || visit.currency(), None);
     }
 }
 
-fn opener(visit: &Visit<'_>, time: i64) -> Option<Opener> {
+/// Fills a place that is empty with what is said, unless the key says the same.
+fn take<'a>(place: &mut Option<String>, said: impl FnOnce() -> Option<&'a str>, in_key: Option<&str>) {
+    if place.is_none()
+        && let Some(said) = said()
+        && Some(said) != in_key
+    {
+        *place = Some(said.to_owned());
+    }
+}
+
+fn trigger<'a>(visit: &Visit<'a>, time: i64) -> Option<Trigger<'a>> {
     let id = visit.id().filter(|id| id.len() <= EVIDENCE_ID_BYTES_MAX)?;
     let event = CorrelatePayment::EVENTS.iter().position(|event| *event == visit.event())?;
-    Some(Opener { event: u8::try_from(event).ok()?, id: id.to_owned(), time })
+    Some(Trigger { event: u8::try_from(event).ok()?, id, time })
 }

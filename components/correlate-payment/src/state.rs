@@ -225,22 +225,24 @@ impl Payment {
 
     /// Forgets openers that no window and no finding speaks of any more.
     pub(crate) fn forget_openers(&mut self) {
-        let mut kept: Vec<Opener> = Vec::new();
-        let mut place = vec![None; self.openers.len()];
-        let users =
-            self.windows.iter_mut().map(|w| &mut w.opener).chain(self.open.iter_mut().map(|open| &mut open.opener));
-        for index in users.filter_map(Option::as_mut) {
-            let old = usize::from(*index);
-            *index = *place[old].get_or_insert_with(|| {
-                kept.push(self.openers[old].clone());
-                u8::try_from(kept.len() - 1).expect("invariant: a payment has few windows and findings")
-            });
+        let users = self.windows.iter().map(|window| window.opener).chain(self.open.iter().map(|open| open.opener));
+        let used = users.flatten().fold(0_u64, |used, place| used | 1 << place);
+        for place in (0..self.openers.len()).rev().filter(|place| used & 1 << place == 0) {
+            self.openers.remove(place);
+            let windows = self.windows.iter_mut().map(|window| &mut window.opener);
+            let open = self.open.iter_mut().map(|open| &mut open.opener);
+            for later in windows.chain(open).flatten().filter(|opener| usize::from(**opener) > place) {
+                *later -= 1;
+            }
         }
-        self.openers = kept;
     }
 }
 
 /// The terminal id in a card's transaction key; empty in others.
 pub(crate) fn key_terminal(key: &str) -> &str {
-    if key.split(':').count() == 5 { key.split(':').nth(2).unwrap_or_default() } else { "" }
+    let mut parts = key.split(':').skip(2);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(terminal), Some(_), Some(_), None) => terminal,
+        _ => "",
+    }
 }

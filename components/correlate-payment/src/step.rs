@@ -23,6 +23,16 @@ struct Raise {
     more: Details,
 }
 
+/// The event of a visit, as far as it may become evidence.
+#[derive(Clone, Copy)]
+pub(crate) struct Trigger<'a> {
+    /// Index in the rule's `EVENTS`.
+    pub(crate) event: u8,
+    pub(crate) id: &'a str,
+    /// Its own time, as it is kept.
+    pub(crate) time: i64,
+}
+
 /// One visit.
 pub(crate) struct Step<'a> {
     pub(crate) payment: &'a mut Payment,
@@ -36,7 +46,7 @@ pub(crate) struct Step<'a> {
     pub(crate) time: Instant,
     pub(crate) late: bool,
     /// The event, and its place among the payment's openers once a window was opened by it.
-    pub(crate) event: Option<Opener>,
+    pub(crate) event: Option<Trigger<'a>>,
     place: Option<u8>,
     clears: Vec<(Kind, &'static str, u64)>,
     raises: Vec<Raise>,
@@ -70,10 +80,10 @@ impl<'a> Step<'a> {
 
     fn opener(&mut self) -> Option<u8> {
         if self.place.is_none()
-            && let Some(event) = &self.event
+            && let Some(Trigger { event, id, time }) = self.event
         {
             self.place = u8::try_from(self.payment.openers.len()).ok();
-            self.payment.openers.push(event.clone());
+            self.payment.openers.push(Opener { event, id: id.to_owned(), time });
         }
         self.place
     }
@@ -150,8 +160,9 @@ impl<'a> Step<'a> {
         if self.payment.is_open(kind) {
             return;
         }
-        let held = self.payment.openers.iter().filter(|opener| Some(*opener) != self.event.as_ref());
-        let evidence = held.map(|opener| self.evidence(opener)).collect();
+        let held =
+            self.payment.openers.iter().enumerate().filter(|(place, _)| self.place.map(usize::from) != Some(*place));
+        let evidence = held.map(|(_, opener)| self.evidence(opener)).collect();
         self.payment.open.push(Open { kind, deadline: self.kept(deadline), opener: None, settles });
         self.raises.push(Raise { kind, deadline, late_window, evidence, more });
     }
