@@ -1,0 +1,223 @@
+//! The rule: what it hears of a terminal's printer, and which findings it explains.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::{Evidence, FieldId, Instant, Out, Rule, Scope, Updated, Value, Visit};
+
+use crate::{
+    decide::{self, Facts, Job, Verdict, decide},
+    words,
+};
+
+/// Open findings that are explained at one terminal; of more, the oldest is left as it is.
+pub const FINDINGS_MAX: usize = 64;
+
+/// Explains missing receipts.
+#[derive(Debug)]
+pub struct DiagnosePrinter {
+    settings: Settings,
+}
+
+/// `[rules.diagnose-printer.settings]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How old a fault may be to explain a receipt that is missing, ms.
+    pub fault_age_ms: i64,
+    /// How old an `ok` may be to speak for the printer, ms.
+    pub ok_age_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { fault_age_ms: 600_000, ok_age_ms: 120_000 }
+    }
+}
+
+/// The latest that a terminal said of something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Heard<T> {
+    what: T,
+    when: Instant,
+    event: String,
+    id: String,
+}
+
+/// A missing receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Missing {
+    finding: String,
+    txn: String,
+    facts: Facts,
+}
+
+/// What is remembered of a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The printer's word: `ok` or a fault.
+    printer: Option<Heard<String>>,
+    /// The latest print job, by payment.
+    job: Option<Heard<(String, Job)>>,
+    missing: Vec<Missing>,
+}
+
+impl Rule for DiagnosePrinter {
+    const ID: &'static str = "diagnose-printer";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const KEY: Scope = Scope::Terminal;
+    const EVENTS: &'static [&'static str] =
+        &["pos.print.result", "pos.device.status", "pos.finding.raised", "pos.finding.cleared"];
+    const FIELDS: &'static [FieldId] = &[
+        FieldId::ID,
+        FieldId::SUBJECT,
+        FieldId::STATE,
+        FieldId::FAULT,
+        FieldId::PRINTER,
+        FieldId::FINDING,
+        FieldId::KIND,
+        FieldId::TXN,
+    ];
+    const CAPABILITIES: &'static [&'static str] = &["update:not-printed"];
+
+    type Settings = Settings;
+    type State = State;
+
+    fn new(settings: Settings) -> Result<Self, String> {
+        for (key, value) in [("fault_age_ms", settings.fault_age_ms), ("ok_age_ms", settings.ok_age_ms)] {
+            if !(1_000..=86_400_000).contains(&value) {
+                return Err(format!("`{key}`: {value} is not between 1000 (a second) and 86400000 (a day)"));
+            }
+        }
+        Ok(Self { settings })
+    }
+
+    fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
+        let mut till = state.take().unwrap_or_default();
+        match visit.event() {
+            "pos.print.result" => print_result(&mut till, visit, out),
+            "pos.device.status" => {
+                if let Some(word) = visit.printer() {
+                    report(&mut till, word, None, visit, out);
+                }
+            }
+            "pos.finding.raised" => self.raised(&mut till, visit, out),
+            _ => {
+                if visit.kind() == Some("not-printed") {
+                    till.missing.retain(|missing| Some(missing.finding.as_str()) != visit.finding());
+                }
+            }
+        }
+        *state = Some(till).filter(|till| *till != State::default());
+    }
+
+    fn on_wake(&self, _visit: &Visit<'_>, _state: &mut Option<State>, _out: &mut Out<'_>) {}
+}
+
+impl DiagnosePrinter {
+    fn raised(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let (Some("not-printed"), Some(finding), Some(txn)) = (visit.kind(), visit.finding(), visit.txn()) else {
+            return;
+        };
+        let mut facts = Facts::default();
+        let mut evidence = Vec::new();
+        let fresh = |when: Instant, age_ms: i64| visit.at() - when <= age_ms;
+        if let Some(job) =
+            till.job.as_ref().filter(|job| job.what.0 == txn && fresh(job.when, self.settings.fault_age_ms))
+        {
+            facts.job = job.what.1.clone();
+            evidence.push(row(job));
+        }
+        if let Some(printer) = &till.printer {
+            let well = printer.what == "ok";
+            if fresh(printer.when, if well { self.settings.ok_age_ms } else { self.settings.fault_age_ms }) {
+                facts.well = well;
+                facts.reported = (!well).then(|| printer.what.clone());
+                evidence.push(row(printer));
+            }
+        }
+        evidence.dedup();
+        out.update(updated(finding, txn, &decide(&facts), evidence));
+        till.missing.retain(|missing| missing.finding != finding);
+        if till.missing.len() == FINDINGS_MAX {
+            till.missing.remove(0);
+        }
+        till.missing.push(Missing { finding: finding.to_owned(), txn: txn.to_owned(), facts });
+    }
+}
+
+fn print_result(till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
+    let txn = visit.subject();
+    let job = match visit.state() {
+        Some("accepted") => Some(Job::Accepted),
+        Some("failed") => Some(Job::Failed(visit.fault().map(decide::fault))),
+        _ => None,
+    };
+    if let (Some(job), Some(txn)) = (job, txn) {
+        if till.job.as_ref().is_none_or(|known| known.what.0 != txn || known.when <= visit.when()) {
+            till.job = heard((txn.to_owned(), job.clone()), visit);
+        }
+        change(till, out, |missing| {
+            let failed = matches!(missing.facts.job, Job::Failed(_));
+            if missing.txn == txn && (!failed || matches!(job, Job::Failed(_))) {
+                missing.facts.job = job.clone();
+            }
+        });
+    }
+    match (visit.state(), visit.fault()) {
+        (Some("printed"), _) => report(till, "ok", txn, visit, out),
+        (Some("failed"), Some(fault)) => report(till, fault, txn, visit, out),
+        _ => {}
+    }
+}
+
+/// The terminal says how its printer is; `about` is the payment whose own receipt says so.
+fn report(till: &mut State, word: &str, about: Option<&str>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    if till.printer.as_ref().is_some_and(|known| known.when > visit.when()) {
+        return;
+    }
+    let word = decide::fault(word);
+    till.printer = heard(word.clone(), visit);
+    change(till, out, |missing| {
+        if word == "ok" {
+            missing.facts.well = true;
+        } else if about != Some(missing.txn.as_str()) {
+            missing.facts.reported.get_or_insert_with(|| word.clone());
+        }
+    });
+}
+
+/// Changes what is known of the missing receipts, and tells of those about which the decision changes.
+fn change(till: &mut State, out: &mut Out<'_>, mut learn: impl FnMut(&mut Missing)) {
+    for missing in &mut till.missing {
+        let before = decide(&missing.facts);
+        learn(missing);
+        let verdict = decide(&missing.facts);
+        if verdict != before {
+            out.update(updated(&missing.finding, &missing.txn, &verdict, Vec::new()));
+        }
+    }
+}
+
+fn heard<T>(what: T, visit: &Visit<'_>) -> Option<Heard<T>> {
+    let (event, id) = (visit.event().to_owned(), visit.id()?.to_owned());
+    Some(Heard { what, when: visit.when(), event, id })
+}
+
+fn row<T>(heard: &Heard<T>) -> Evidence {
+    Evidence { event: heard.event.clone(), id: heard.id.clone(), time: heard.when }
+}
+
+fn updated(finding: &str, txn: &str, verdict: &Verdict, evidence: Vec<Evidence>) -> Updated {
+    let (en, zh) = words::texts(txn, verdict);
+    let (cause, runbook) =
+        if verdict.printer { ("H1", words::RUNBOOK) } else { ("undetermined", words::RUNBOOK_UNDETERMINED) };
+    let mut details = vec![
+        ("cause".to_owned(), Value::from(cause)),
+        ("confidence".to_owned(), Value::Number(f64::from(verdict.confidence) / 100.0)),
+        ("runner_up".to_owned(), Value::from(verdict.runner_up)),
+        ("text_en".to_owned(), Value::from(en)),
+        ("text_zh".to_owned(), Value::from(zh)),
+        ("runbook".to_owned(), Value::from(runbook)),
+    ];
+    details.extend(verdict.fault.iter().map(|fault| ("fault".to_owned(), Value::from(fault.as_str()))));
+    Updated { finding: finding.to_owned(), severity: None, evidence, details }
+}
