@@ -32,9 +32,10 @@ impl Desk<'_, '_> {
         self.learn(index, visit, need);
         let payment = &mut self.till.payments[index];
         payment.touched = self.at;
-        payment.findings.retain(|(open, _)| *open != need);
-        payment.findings.push((need, visit.finding().unwrap_or_default().to_owned()));
+        // A payment that gave way is a person's; it must not take a place again.
         if !payment.facts.evicted {
+            payment.findings.retain(|(open, _)| *open != need);
+            payment.findings.push((need, visit.finding().unwrap_or_default().to_owned()));
             self.call(index, need, visit.late_window().unwrap_or_default());
         }
     }
@@ -191,10 +192,17 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn flush_or_ask_first(&mut self, index: usize, needs: Needs, ask_first: bool) {
-        let payment = &mut self.till.payments[index];
-        let sent_already = payment.reversal_at.is_some() || payment.facts.money_back;
-        if ask_first && !sent_already && !payment.facts.goods {
+    /// What a late event has opened may be out of date: the acquirer is asked before the till, unless it has just said `paid`, the till
+    /// is flushed already, or is not going to be.
+    fn flush_or_ask_first(&mut self, index: usize, needs: Needs, late_window: bool) {
+        let payment = &self.till.payments[index];
+        let ask_first = late_window
+            && payment.paid_at != Some(self.at)
+            && payment.chain(Kind::Flush).is_none()
+            && self.may_flush(payment)
+            && self.till.newer_card_sale(payment).is_none();
+        if ask_first {
+            let payment = &mut self.till.payments[index];
             payment.asked_first = payment.asked_first.with(needs);
             self.query(index, Plan::AskOnce, needs);
         } else {
@@ -202,11 +210,15 @@ impl Desk<'_, '_> {
         }
     }
 
+    /// Whether nothing that was seen of the payment itself forbids a flush.
+    fn may_flush(&self, payment: &Payment) -> bool {
+        payment.is_card() && payment.reversal_at.is_none() && !payment.facts.money_back && !payment.facts.goods
+    }
+
     /// Asks the till to send its pending reversal, where nothing forbids it.
     pub(crate) fn flush(&mut self, index: usize, needs: Needs) {
         let payment = &self.till.payments[index];
-        let forbidden = payment.reversal_at.is_some() || payment.facts.money_back || payment.facts.goods;
-        if needs.is_empty() || forbidden || !payment.is_card() {
+        if needs.is_empty() || !self.may_flush(payment) {
             return;
         }
         let sale = self.till.newer_card_sale(payment);

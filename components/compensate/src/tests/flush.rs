@@ -242,6 +242,19 @@ fn asking_first_joins_queries_that_run() {
 }
 
 #[test]
+fn an_answer_of_this_very_moment_need_not_be_asked_for() {
+    let late = [("late_window", Value::Flag(true))];
+    let mut bench = Bench::new();
+    bench.late(100_000, 0, "pos.payment.authorize", &of(CARD, &[])).status(170_000, CARD, "paid");
+    bench.raised_with(170_000, CARD, "late-approval", &late);
+    assert_eq!(bench.lines(), ["170000 flush-pending-reversal 1.1/3 to terminal:T1 until 230000 for late-approval"]);
+    let mut bench = Bench::new();
+    bench.late(100_000, 0, "pos.payment.authorize", &of(CARD, &[])).host(170_000, CARD, "approved");
+    bench.raised_with(170_000, CARD, "late-approval", &late);
+    assert_eq!(bench.lines(), ["170000 query-status 1.1/1 to acquirer:A01 until 200000 for late-approval"]);
+}
+
+#[test]
 fn refused_is_followed_by_the_next_at_once() {
     let mut bench = missing();
     bench.result(91_000, id(CARD, "flush-pending-reversal", 1, 1), "refused");
