@@ -6,7 +6,7 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    state::{Payment, Rail, Settles, key_terminal},
+    state::{Parts, Payment, Rail, Settles},
     step::{Step, Trigger},
 };
 
@@ -147,12 +147,11 @@ fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
 
 /// Takes from the event what is not known yet.
 fn learn(payment: &mut Payment, visit: &Visit<'_>) {
-    let key = visit.key();
     let who = &mut payment.who;
-    let mut parts = key.split(':');
-    take(&mut who.acquirer, || visit.acquirer(), parts.next());
-    take(&mut who.merchant, || visit.merchant(), parts.next());
-    take(&mut who.terminal, || visit.partitionkey(), Some(key_terminal(key)));
+    let parts = Parts::of(visit.key());
+    take(&mut who.acquirer, || visit.acquirer(), Some(parts.acquirer));
+    take(&mut who.merchant, || visit.merchant(), Some(parts.merchant));
+    take(&mut who.terminal, || visit.partitionkey(), Some(parts.terminal));
     take(&mut who.site, || visit.site(), None);
     if who.rail.is_none() {
         who.rail = visit.rail().map(Rail::read);
@@ -175,6 +174,5 @@ fn take<'a>(place: &mut Option<String>, said: impl FnOnce() -> Option<&'a str>, 
 
 fn trigger<'a>(visit: &Visit<'a>, time: i64) -> Option<Trigger<'a>> {
     let id = visit.id().filter(|id| id.len() <= EVIDENCE_ID_BYTES_MAX)?;
-    let event = CorrelatePayment::EVENTS.iter().position(|event| *event == visit.event())?;
-    Some(Trigger { event: u8::try_from(event).ok()?, id, time })
+    Some(Trigger { event: u8::try_from(visit.event_index()?).ok()?, id, time })
 }

@@ -206,11 +206,11 @@ impl Payment {
     }
 
     pub(crate) fn merchant<'a>(&'a self, key: &'a str) -> &'a str {
-        self.who.merchant.as_deref().unwrap_or_else(|| key.split(':').nth(1).unwrap_or_default())
+        self.who.merchant.as_deref().unwrap_or_else(|| Parts::of(key).merchant)
     }
 
     pub(crate) fn terminal<'a>(&'a self, key: &'a str) -> &'a str {
-        self.who.terminal.as_deref().unwrap_or_else(|| key_terminal(key))
+        self.who.terminal.as_deref().unwrap_or_else(|| Parts::of(key).terminal)
     }
 
     /// The next generation of a kind.
@@ -238,11 +238,24 @@ impl Payment {
     }
 }
 
-/// The terminal id in a card's transaction key; empty in others.
-pub(crate) fn key_terminal(key: &str) -> &str {
-    let mut parts = key.split(':').skip(2);
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(terminal), Some(_), Some(_), None) => terminal,
-        _ => "",
+/// What a transaction key says by itself, read in one pass: it is asked for at every event.
+pub(crate) struct Parts<'a> {
+    pub(crate) acquirer: &'a str,
+    pub(crate) merchant: &'a str,
+    /// Only in a card's key of five parts; empty in others.
+    pub(crate) terminal: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(key: &'a str) -> Self {
+        let mut parts = [""; 5];
+        let (mut count, mut start) = (0, 0);
+        for end in key.bytes().enumerate().filter(|(_, byte)| *byte == b':').map(|(at, _)| at).chain([key.len()]) {
+            if let Some(part) = parts.get_mut(count) {
+                *part = &key[start..end];
+            }
+            (count, start) = (count + 1, end + 1);
+        }
+        Self { acquirer: parts[0], merchant: parts[1], terminal: if count == 5 { parts[2] } else { "" } }
     }
 }

@@ -193,7 +193,7 @@ pub const OTHER: &str = "other";
 /// parts (`acquirer:merchant:terminal:batch:stan`), QR payments three.
 #[must_use]
 pub fn rail<'a>(said: Option<&'a str>, transaction_key: &str) -> &'a str {
-    said.unwrap_or(if transaction_key.split(':').count() == 5 { CARD } else { OTHER })
+    said.unwrap_or_else(|| if transaction_key.split(':').count() == 5 { CARD } else { OTHER })
 }
 
 /// The acquirer of a payment: the event's word for it, and where it has none, the transaction key's first part.

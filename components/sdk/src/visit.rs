@@ -94,6 +94,15 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The event's place in the rule's `EVENTS`; none for a wake-up.
+    #[must_use]
+    pub fn event_index(&self) -> Option<u32> {
+        match self.visit.trigger {
+            Trigger::Timer => None,
+            Trigger::Event(index) => Some(index),
+        }
+    }
+
     /// The event as evidence of a later finding; none for a wake-up. The rule declares `id`.
     #[must_use]
     pub fn evidence(&self) -> Option<Evidence> {
