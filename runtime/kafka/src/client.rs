@@ -18,6 +18,9 @@ pub(crate) fn common(config: &Config) -> ClientConfig {
     // Reconnecting is cheap and a till waits; the default backs off to 10 s.
     client.set("reconnect.backoff.max.ms", "1000");
     client.set("socket.keepalive.enable", "true");
+    client.set("compression.type", "lz4");
+    // A broker holds an empty fetch for this long, and partitions that were just assigned wait for it; the default is 500.
+    client.set("fetch.wait.max.ms", "50");
     for (key, value) in &config.properties {
         client.set(key, value);
     }
@@ -60,6 +63,8 @@ pub(crate) fn consumer(config: &Config, isolation: &str) -> ClientConfig {
     client.set("group.id", &config.group);
     client.set("enable.auto.commit", "false");
     client.set("enable.auto.offset.store", "false");
+    // How long a partition rests once its queue was full; the default is a second, which halves the speed of every restore.
+    client.set("fetch.queue.backoff.ms", "10");
     // A position that has fallen out of the log is lost input: it must be seen, never skipped.
     client.set("auto.offset.reset", "error");
     client.set("isolation.level", isolation);
@@ -94,9 +99,6 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
     client.set("enable.idempotence", "true");
     client.set("partitioner", "murmur2_random");
     client.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
-    if !config.properties.contains_key("compression.type") {
-        client.set("compression.type", "lz4");
-    }
     client
 }
 

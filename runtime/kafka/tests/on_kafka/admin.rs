@@ -126,3 +126,15 @@ fn a_range_of_time_is_read_and_no_more() {
         read += reader.poll(std::time::Duration::from_millis(100), &mut |_, _| {}).expect("read");
     }
 }
+
+#[test]
+fn a_session_that_the_broker_does_not_allow_is_told() {
+    let mut config = topics("session", "w0", 1);
+    config.timeouts.session_ms = 1_000;
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    let error = (0..100)
+        .find_map(|_| log.poll(std::time::Duration::from_millis(100), 1, &mut |_, _| {}).err())
+        .expect("the group refuses it");
+    assert_eq!((error.code, error.retry), ("kafka-config", false), "{error}");
+    assert!(error.what.contains("timeouts.session_ms"), "{error}");
+}
