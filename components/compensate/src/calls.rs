@@ -5,7 +5,8 @@ use tillwatch_sdk::{Instant, Visit, payment};
 use crate::{
     chain::{Plan, REDELIVER_SPARE_MS},
     desk::Desk,
-    payment::Payment,
+    news::WORD_BYTES_MAX,
+    payment::{Finding, Payment},
     printer::Condition,
     words::{Kind, Need, Needs, Reason},
 };
@@ -34,8 +35,9 @@ impl Desk<'_, '_> {
         payment.touched = self.at;
         // A payment that gave way is a person's; it must not take a place again.
         if !payment.facts.evicted {
-            payment.findings.retain(|(open, _)| *open != need);
-            payment.findings.push((need, visit.finding().unwrap_or_default().to_owned()));
+            payment.findings.retain(|open| open.need != need);
+            let id = visit.finding().unwrap_or_default().to_owned();
+            payment.findings.push(Finding { need, id, cause: cause(visit) });
             self.call(index, need, visit.late_window().unwrap_or_default());
         }
     }
@@ -47,7 +49,7 @@ impl Desk<'_, '_> {
         let at = self.at;
         let payment = &mut self.till.payments[index];
         payment.touched = at;
-        payment.findings.retain(|(open, _)| *open != need);
+        payment.findings.retain(|open| open.need != need);
         let needs = Needs::of(need);
         payment.asked_first = payment.asked_first.without(needs);
         payment.left_to_sale = payment.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
@@ -62,6 +64,16 @@ impl Desk<'_, '_> {
             } else {
                 self.release(index, kind, needs, Reason::Cleared);
             }
+        }
+    }
+
+    /// `pos.finding.updated`: commands to come name the cause.
+    pub(crate) fn updated(&mut self, visit: &Visit<'_>) {
+        let Some((_, txn)) = about(visit) else { return };
+        let Some(index) = self.till.find(txn) else { return };
+        let findings = &mut self.till.payments[index].findings;
+        if let Some(finding) = findings.iter_mut().find(|finding| Some(finding.id.as_str()) == visit.finding()) {
+            finding.cause = cause(visit);
         }
     }
 
@@ -231,6 +243,10 @@ impl Desk<'_, '_> {
             payment.begin(Kind::Flush, Plan::Flush, needs);
         }
     }
+}
+
+fn cause(visit: &Visit<'_>) -> Option<String> {
+    visit.cause().filter(|cause| cause.len() <= WORD_BYTES_MAX).map(str::to_owned)
 }
 
 /// Kind and transaction key of a finding that this rule may act on.

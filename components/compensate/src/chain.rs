@@ -1,7 +1,7 @@
 //! One chain of commands of one kind about one payment: its steps and when each is due. Owns the schedule, not what stands in a chain's way.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Evidence, Instant};
+use tillwatch_sdk::Instant;
 
 use crate::words::Needs;
 
@@ -42,8 +42,6 @@ pub enum Plan {
         until: Instant,
         /// The first step in the grid of [`POLL_MS`] that was not past when the authorize came.
         first: u32,
-        /// The authorize, for the queries' evidence.
-        authorize: Option<(String, Instant)>,
     },
     /// Five queries for a finding.
     Ask {
@@ -73,19 +71,19 @@ pub enum Plan {
 impl Plan {
     /// The queries of an unanswered QR payment that lie after `at`; none where there are none.
     #[must_use]
-    pub fn poll(from: Instant, until: Instant, at: Instant, authorize: Option<(String, Instant)>) -> Option<Self> {
+    pub fn poll(from: Instant, until: Instant, at: Instant) -> Option<Self> {
         let first = ((at - from).max(0) / POLL_MS) + 1;
         if from + first * POLL_MS >= until {
             return None;
         }
-        Some(Self::Poll { from, until, first: u32::try_from(first).ok()?, authorize })
+        Some(Self::Poll { from, until, first: u32::try_from(first).ok()? })
     }
 
     /// How many steps it has.
     #[must_use]
     pub fn steps(&self) -> u32 {
         match self {
-            Self::Poll { from, until, first, .. } => {
+            Self::Poll { from, until, first } => {
                 let last = (until - from - 1) / POLL_MS;
                 u32::try_from(last + 1 - i64::from(*first)).expect("invariant: a poll has a step before its deadline")
             }
@@ -99,7 +97,7 @@ impl Plan {
     #[must_use]
     pub fn due(&self, step: u32, spread: u64) -> Instant {
         match self {
-            Self::Poll { from, until, first, .. } => {
+            Self::Poll { from, until, first } => {
                 let due = from + i64::from(first + step) * POLL_MS;
                 due + moved((due + POLL_MS).min(*until) - due, spread)
             }
@@ -171,17 +169,6 @@ impl Chain {
         Self { number, callers, plan, taken: 0, due, phase: Phase::Rest }
     }
 
-    /// What its commands rest on beside the finding and the triggering event.
-    #[must_use]
-    pub fn evidence(&self) -> Vec<Evidence> {
-        match &self.plan {
-            Plan::Poll { authorize: Some((id, time)), .. } => {
-                vec![Evidence { event: "pos.payment.authorize".to_owned(), id: id.clone(), time: *time }]
-            }
-            _ => Vec::new(),
-        }
-    }
-
     /// Whether `id` is its open command.
     #[must_use]
     pub fn is_open(&self, id: &str) -> bool {
@@ -207,26 +194,26 @@ mod tests {
 
     #[test]
     fn polling_ends_before_the_deadline() {
-        let plan = Plan::poll(0, 45_000, 0, None).expect("there is time");
+        let plan = Plan::poll(0, 45_000, 0).expect("there is time");
         assert_eq!(plan.steps(), 8);
         assert_eq!((plan.due(0, 0), plan.due(7, 0)), (5_000, 40_000));
         assert_eq!((plan.until(0, 5_000, 0), plan.until(7, 40_000, 0)), (10_000, 45_000));
-        let plan = Plan::poll(0, 46_000, 0, None).expect("there is time");
+        let plan = Plan::poll(0, 46_000, 0).expect("there is time");
         assert_eq!((plan.steps(), plan.due(8, 0xffff)), (9, 45_200));
     }
 
     #[test]
     fn what_is_past_when_the_authorize_comes_is_not_polled() {
-        let plan = Plan::poll(0, 45_000, 12_000, None).expect("there is time");
+        let plan = Plan::poll(0, 45_000, 12_000).expect("there is time");
         assert_eq!((plan.steps(), plan.due(0, 0)), (6, 15_000));
-        assert_eq!(Plan::poll(0, 45_000, 40_000, None), None);
-        assert_eq!(Plan::poll(0, 5_000, 0, None), None);
+        assert_eq!(Plan::poll(0, 45_000, 40_000), None);
+        assert_eq!(Plan::poll(0, 5_000, 0), None);
     }
 
     proptest! {
         #[test]
         fn steps_move_by_at_most_a_fifth_and_never_past_the_next(spread: u64, length in 5_001_i64..200_000, at in 0_i64..100_000) {
-            let plans = [Plan::poll(0, length, at, None), Some(Plan::Ask { from: at })];
+            let plans = [Plan::poll(0, length, at), Some(Plan::Ask { from: at })];
             for plan in plans.into_iter().flatten() {
                 for step in 0..plan.steps() {
                     let (plain, due) = (plan.due(step, 0), plan.due(step, spread));

@@ -1,7 +1,7 @@
 //! Chains at work: begins, moves, ends and takes back commands. Owns what stands in a command's way; what was seen stands in `payment`, when
 //! steps are due in `chain`.
 
-use tillwatch_sdk::{Cancelled, Command, Derived, Instant, Out, Value};
+use tillwatch_sdk::{Cancelled, Command, Derived, Evidence, Instant, Out, Value};
 use tillwatch_wit::ids;
 
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) struct Desk<'a, 'o> {
 /// What stands in a pending command's way.
 enum Gate {
     Open,
-    /// The terminal is not heard.
+    /// The terminal is not heard, or has not given up yet.
     Silent,
     /// It may not be sent any more.
     Shut,
@@ -120,7 +120,8 @@ impl Desk<'_, '_> {
 
     /// Moves one chain by one step; says whether it moved.
     fn drive(&mut self, index: usize, kind: Kind) -> bool {
-        let (at, terminal_busy) = (self.at, self.busy_until(index).is_some());
+        let at = self.at;
+        let waits = kind == Kind::Flush && self.flush_waits_until(index).is_some();
         let payment = &self.till.payments[index];
         let spread = payment.spread();
         let Some(chain) = payment.chain(kind) else { return false };
@@ -142,7 +143,7 @@ impl Desk<'_, '_> {
         if chain.taken == chain.plan.steps() {
             self.run_out(index, kind);
             true
-        } else if kind == Kind::Flush && terminal_busy {
+        } else if waits {
             chain.due = AT_ONCE;
             false
         } else {
@@ -183,9 +184,11 @@ impl Desk<'_, '_> {
             Kind::Flush => payment.facts.goods || payment.facts.money_back || payment.reversal_at.is_some(),
         };
         let silent = || self.till.heard.is_some_and(|heard| self.at - heard >= self.settings.silent_ms);
+        // An authorize seen only after the step was due.
+        let early = kind == Kind::Flush && payment.gives_up_at.is_some_and(|gives_up| !self.is_due(gives_up));
         if payment.facts.evicted || shut {
             Gate::Shut
-        } else if kind != Kind::Query && silent() {
+        } else if early || (kind != Kind::Query && silent()) {
             Gate::Silent
         } else if self.at >= until {
             Gate::Shut
@@ -204,7 +207,12 @@ impl Desk<'_, '_> {
         chain.due = until;
         chain.phase = Phase::Open(ids::command(&rail, &txn, kind.name(), chain.number, chain.taken));
         let callers = chain.callers;
-        let finding = payment.findings.iter().find(|(need, _)| callers.has(*need)).map(|(_, id)| id.clone());
+        let finding = payment.findings.iter().find(|finding| callers.has(finding.need));
+        let authorize = payment.authorize.iter().map(|(id, time)| Evidence {
+            event: "pos.payment.authorize".to_owned(),
+            id: id.clone(),
+            time: *time,
+        });
         let guide = |name: &str| ("guide".to_owned(), Value::from(name));
         let details = match &chain.plan {
             Plan::GuidePrinter { fault } => vec![guide("printer"), ("fault".to_owned(), Value::from(fault.as_str()))],
@@ -216,9 +224,9 @@ impl Desk<'_, '_> {
             target,
             txn: Some(txn),
             rail: Some(rail),
-            finding,
-            cause: None,
-            evidence: chain.evidence(),
+            finding: finding.map(|finding| finding.id.clone()),
+            cause: finding.and_then(|finding| finding.cause.clone()),
+            evidence: authorize.collect(),
             not_before: self.at,
             expires_at: until,
             preconditions: kind.preconditions().iter().map(|name| (*name).to_owned()).collect(),
@@ -266,10 +274,15 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// Until when a sale of the till, other than this payment, is unanswered; none where there is none.
-    fn busy_until(&self, index: usize) -> Option<Instant> {
-        let others = self.till.payments.iter().enumerate().filter(|(other, _)| *other != index);
-        others.filter_map(|(_, other)| other.in_flight_until()).filter(|until| !self.is_due(*until)).min()
+    /// Until when a flush waits at least: while the terminal has not given the payment up, or another sale of the till is unanswered.
+    fn flush_waits_until(&self, index: usize) -> Option<Instant> {
+        let payments = self.till.payments.iter().enumerate();
+        let untils = payments.filter_map(
+            |(other, payment)| {
+                if other == index { payment.gives_up_at } else { payment.in_flight_until() }
+            },
+        );
+        untils.filter(|until| !self.is_due(*until)).min()
     }
 
     /// When the next visit is due, as far as chains go.
@@ -285,7 +298,7 @@ impl Desk<'_, '_> {
                 match chain.phase {
                     _ if chain.callers.is_empty() && !matches!(chain.plan, Plan::Poll { .. }) => take(self.at),
                     Phase::Pending(until) => take(until),
-                    _ if chain.due == AT_ONCE => self.busy_until(index).into_iter().for_each(&mut take),
+                    _ if chain.due == AT_ONCE => self.flush_waits_until(index).into_iter().for_each(&mut take),
                     _ => take(chain.due),
                 }
             }

@@ -13,6 +13,9 @@ use crate::{
     words::{Kind, Need, Needs, Reason},
 };
 
+/// Longer ids and causes are not kept.
+pub(crate) const WORD_BYTES_MAX: usize = 128;
+
 impl Desk<'_, '_> {
     /// `pos.payment.authorize`
     pub(crate) fn authorize(&mut self, visit: &Visit<'_>, txn: &str) {
@@ -27,17 +30,19 @@ impl Desk<'_, '_> {
             return;
         }
         self.till.began(txn, rail == payment::CARD, when);
-        if past.is_some() {
+        if past.is_some() && known.is_none() {
             self.till.pass(txn, true, at);
         } else {
             let windows = self.settings.windows.windows(rail, acquirer, visit.site().unwrap_or_default());
             let index = known.unwrap_or_else(|| self.till.take(Payment::new(txn, rail, acquirer, at)));
             let payment = &mut self.till.payments[index];
             payment.authorize(when, at, &windows);
-            let evidence = visit.id().map(|id| (id.to_owned(), visit.time()));
+            payment.authorize =
+                visit.id().filter(|id| id.len() <= WORD_BYTES_MAX).map(|id| (id.to_owned(), visit.time()));
             if !payment.is_card()
                 && payment.is_unanswered()
-                && let Some(plan) = Plan::poll(when, when + windows.response_ms, at, evidence)
+                && past.is_none()
+                && let Some(plan) = Plan::poll(when, when + windows.response_ms, at)
             {
                 self.make_room(index);
                 self.till.payments[index].begin(Kind::Query, plan, Needs::default());

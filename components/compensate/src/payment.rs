@@ -38,6 +38,17 @@ pub struct Facts {
     pub goods_told: bool,
 }
 
+/// An open finding that calls for commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its kind.
+    pub need: Need,
+    /// Its id.
+    pub id: String,
+    /// Its cause, where one is decided.
+    pub cause: Option<String>,
+}
+
 /// One payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
@@ -51,6 +62,8 @@ pub struct Payment {
     pub since: Instant,
     /// When something of it was last heard or done.
     pub touched: Instant,
+    /// Id and own time of the first authorize seen, the evidence of its commands.
+    pub authorize: Option<(String, Instant)>,
     /// Time of the first authorize seen.
     pub authorized_at: Option<Instant>,
     /// When the terminal gives up.
@@ -69,8 +82,8 @@ pub struct Payment {
     pub paid_at: Option<Instant>,
     /// What was seen.
     pub facts: Facts,
-    /// Open findings that call for commands, with their ids.
-    pub findings: Vec<(Need, String)>,
+    /// Open findings that call for commands.
+    pub findings: Vec<Finding>,
     /// Running chains, by [`Kind`].
     pub chains: [Option<Chain>; 5],
     /// Chains begun, by [`Kind`].
@@ -91,6 +104,7 @@ impl Payment {
             acquirer: acquirer.to_owned(),
             since: at,
             touched: at,
+            authorize: None,
             authorized_at: None,
             gives_up_at: None,
             answer_by: None,
@@ -183,7 +197,7 @@ impl Payment {
     /// The open findings.
     #[must_use]
     pub fn open(&self) -> Needs {
-        self.findings.iter().fold(Needs::default(), |needs, (need, _)| needs.with(Needs::of(*need)))
+        self.findings.iter().fold(Needs::default(), |needs, finding| needs.with(Needs::of(finding.need)))
     }
 
     /// From when on it need not be kept; none: it waits for something.

@@ -29,6 +29,7 @@ impl Rule for Compensate {
         "pos.net.sample",
         "pos.command.result",
         "pos.finding.raised",
+        "pos.finding.updated",
         "pos.finding.cleared",
     ];
     const FIELDS: &'static [FieldId] = &[
@@ -58,6 +59,7 @@ impl Rule for Compensate {
         FieldId::GOODS,
         FieldId::LATE_WINDOW,
         FieldId::WHY,
+        FieldId::CAUSE,
     ];
     const CAPABILITIES: &'static [&'static str] = &[
         "command:query-status",
@@ -106,6 +108,7 @@ impl Compensate {
 fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
     match visit.event() {
         "pos.finding.raised" => desk.raised(visit),
+        "pos.finding.updated" => desk.updated(visit),
         "pos.finding.cleared" => desk.cleared(visit),
         "pos.command.result" => desk.command_result(visit),
         "pos.app.state" | "pos.net.sample" => desk.till.heard = desk.till.heard.max(Some(visit.when())),

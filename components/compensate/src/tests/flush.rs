@@ -31,6 +31,16 @@ fn a_late_approval_of_a_card_is_flushed() {
 }
 
 #[test]
+fn nothing_is_flushed_before_the_terminal_gives_up() {
+    let mut bench = Bench::new();
+    bench.late(100_000, 0, "pos.payment.authorize", &of(CARD, &[])).status(106_000, CARD, "paid");
+    bench.raised(106_000, CARD, "reversal-missing").until(150_000);
+    assert_eq!(bench.lines(), [""; 0]);
+    bench.terminal(150_000, CARD, "approved").cleared(150_000, CARD, "reversal-missing").until(1_000_000);
+    assert_eq!(bench.lines(), [""; 0]);
+}
+
+#[test]
 fn a_reversal_takes_it_back() {
     for phase in ["request", "response"] {
         let mut bench = missing();
@@ -238,7 +248,9 @@ fn asking_first_joins_queries_that_run() {
     let lines = bench.lines();
     assert!(lines.len() == 1 && lines[0].contains("query-status 1.1/5"), "{lines:?}");
     bench.status(107_000, CARD, "paid").cleared(107_000, CARD, "no-answer").raised(107_000, CARD, "late-approval");
-    assert_eq!(bench.lines(), [flush(1, 107_000)]);
+    assert_eq!(bench.lines(), [""; 0], "by its authorize's arrival the terminal has not given up yet");
+    bench.until(161_000);
+    assert_eq!(bench.lines(), [flush(1, 160_000)]);
 }
 
 #[test]

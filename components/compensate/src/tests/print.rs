@@ -54,6 +54,20 @@ fn a_fault_that_needs_hands_is_shown_until_the_printer_is_ok() {
 }
 
 #[test]
+fn a_command_names_the_cause_once_it_is_known() {
+    let mut bench = Bench::new();
+    bench.printer(5_000, "jam").raised_with(15_000, CARD, "not-printed", &approved());
+    bench
+        .event(15_000, "pos.finding.updated", &finding(CARD, "not-printed", &[("cause", text("H1"))]))
+        .printer(40_000, "ok");
+    let causes = bench.said.iter().filter_map(|(_, action)| match action {
+        Action::Command(command) => Some((command.kind.as_str(), command.cause.as_deref())),
+        _ => None,
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), [("display-guide", None), ("reprint", Some("H1"))]);
+}
+
+#[test]
 fn the_fault_may_come_from_any_print_or_status_of_the_terminal() {
     let mut bench = Bench::new();
     bench.event(5_000, "pos.print.result", &failed(CARD_2, "jam")).raised_with(

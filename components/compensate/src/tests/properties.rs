@@ -68,6 +68,7 @@ fn act(bench: &mut Bench, at: Instant, step: &Step, seen: &Seen) {
             ];
             let authorize = seen.authorize.get(&step.payment).filter(|seen| **seen <= at);
             facts.extend(authorize.map(|authorize| ("authorized_at", Value::Integer(*authorize))));
+            facts.extend(authorize.map(|authorize| ("gives_up_at", Value::Integer(authorize + 60_000))));
             bench.raised_with(at, txn, FINDINGS[what - EVENTS], &facts)
         }
         what => bench.cleared(at, txn, FINDINGS[what - EVENTS - FINDINGS.len()]),
@@ -101,7 +102,8 @@ fn seen(steps: &[Step]) -> Seen {
 }
 
 fn run(steps: &[Step]) -> Vec<(Instant, Action)> {
-    let (mut bench, seen) = (Bench::new(), seen(steps));
+    // What is forgotten may begin anew, with the same numbers; here nothing is.
+    let (mut bench, seen) = (Bench::with(r#"{"remember_ms":86400000}"#), seen(steps));
     let mut at = 0;
     for step in steps {
         at += step.after;
@@ -131,6 +133,8 @@ fn is_safe(seen: &Seen, at: Instant, command: &Command) -> Result<(), TestCaseEr
     if command.kind == "flush-pending-reversal" {
         prop_assert!(!reversed && !before(&seen.goods, payment, at), "{command:?}");
         prop_assert_eq!(command.rail.as_deref(), Some("card"));
+        let authorize = seen.authorize.get(&payment).filter(|authorize| **authorize < at);
+        prop_assert!(authorize.is_none_or(|authorize| at >= authorize + 60_000), "not given up yet: {command:?}");
         if let (Some(own), Some(other)) = (seen.authorize.get(&payment), seen.authorize.get(&(1 - payment))) {
             prop_assert!(!(other > own && *other < at), "a newer card sale has begun: {command:?}");
         }

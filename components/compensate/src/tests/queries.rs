@@ -41,7 +41,7 @@ fn an_unanswered_qr_payment_is_asked_about_every_five_seconds_until_the_deadline
 }
 
 #[test]
-fn queries_of_a_qr_payment_rest_on_its_authorize() {
+fn commands_rest_on_the_payments_authorize() {
     let mut bench = Bench::new();
     bench.authorize(1_000, QR).until(8_000);
     let Some((_, Action::Command(command))) = bench.said.first() else { panic!("a query was sent") };
