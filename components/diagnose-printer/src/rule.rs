@@ -10,6 +10,8 @@ use crate::{
 
 /// Open findings that are explained at one terminal; of more, the oldest is left as it is.
 pub const FINDINGS_MAX: usize = 64;
+/// Bytes of a transaction key or an id; a receipt with a longer one is judged once, by what is known then.
+pub const NAME_BYTES_MAX: usize = 128;
 
 /// Explains missing receipts.
 #[derive(Debug)]
@@ -137,6 +139,9 @@ impl DiagnosePrinter {
         evidence.dedup();
         out.update(updated(finding, txn, &decide(&facts), evidence));
         till.missing.retain(|missing| missing.finding != finding);
+        if finding.len().max(txn.len()) > NAME_BYTES_MAX {
+            return;
+        }
         if till.missing.len() == FINDINGS_MAX {
             till.missing.remove(0);
         }
@@ -145,7 +150,7 @@ impl DiagnosePrinter {
 }
 
 fn print_result(till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
-    let txn = visit.subject();
+    let txn = visit.subject().filter(|txn| txn.len() <= NAME_BYTES_MAX);
     let job = match visit.state() {
         Some("accepted") => Some(Job::Accepted),
         Some("failed") => Some(Job::Failed(visit.fault().map(decide::fault))),
@@ -198,7 +203,7 @@ fn change(till: &mut State, out: &mut Out<'_>, mut learn: impl FnMut(&mut Missin
 }
 
 fn heard<T>(what: T, visit: &Visit<'_>) -> Option<Heard<T>> {
-    let (event, id) = (visit.event().to_owned(), visit.id()?.to_owned());
+    let (event, id) = (visit.event().to_owned(), visit.id().filter(|id| id.len() <= NAME_BYTES_MAX)?.to_owned());
     Some(Heard { what, when: visit.when(), event, id })
 }
 

@@ -211,6 +211,16 @@ fn the_oldest_finding_gives_way() {
 }
 
 #[test]
+fn what_is_too_long_to_keep_is_judged_once() {
+    let mut bench = Bench::new();
+    let txn = "x".repeat(200);
+    bench.print(1_000, &txn, "accepted", "");
+    assert_eq!(bench.raised(10_000, &txn).len(), 1);
+    assert_eq!(bench.state.len(), 0);
+    assert_eq!(bench.status(11_000, "jam"), []);
+}
+
+#[test]
 fn bad_settings_are_refused_by_name() {
     let refused = |settings: &str| Native::<DiagnosePrinter>::with_settings(settings).expect_err("it is refused");
     assert!(refused(r#"{"fault_age_ms":1}"#).contains("fault_age_ms"));
