@@ -5,9 +5,9 @@ use tillwatch_sdk::{Instant, Visit, payment};
 use crate::{
     chain::{Plan, REDELIVER_SPARE_MS},
     desk::Desk,
-    news::WORD_BYTES_MAX,
     payment::{Finding, Payment},
     printer::Condition,
+    till::{ID_BYTES_MAX, NAME_BYTES_MAX},
     words::{Kind, Need, Needs, Reason},
 };
 
@@ -36,7 +36,7 @@ impl Desk<'_, '_> {
         // A payment that gave way is a person's; it must not take a place again.
         if !payment.facts.evicted {
             payment.findings.retain(|open| open.need != need);
-            let id = visit.finding().unwrap_or_default().to_owned();
+            let id = visit.finding().filter(|id| id.len() <= ID_BYTES_MAX).unwrap_or_default().to_owned();
             payment.findings.push(Finding { need, id, cause: cause(visit) });
             self.call(index, need, visit.late_window().unwrap_or_default());
         }
@@ -246,7 +246,7 @@ impl Desk<'_, '_> {
 }
 
 fn cause(visit: &Visit<'_>) -> Option<String> {
-    visit.cause().filter(|cause| cause.len() <= WORD_BYTES_MAX).map(str::to_owned)
+    visit.cause().filter(|cause| cause.len() <= NAME_BYTES_MAX).map(str::to_owned)
 }
 
 /// Kind and transaction key of a finding that this rule may act on.

@@ -10,11 +10,9 @@ use crate::{
     desk::Desk,
     payment::Payment,
     printer::Condition,
+    till::ID_BYTES_MAX,
     words::{Kind, Need, Needs, Reason},
 };
-
-/// Longer ids and causes are not kept.
-pub(crate) const WORD_BYTES_MAX: usize = 128;
 
 impl Desk<'_, '_> {
     /// `pos.payment.authorize`
@@ -38,7 +36,7 @@ impl Desk<'_, '_> {
             let payment = &mut self.till.payments[index];
             payment.authorize(when, at, &windows);
             payment.authorize =
-                visit.id().filter(|id| id.len() <= WORD_BYTES_MAX).map(|id| (id.to_owned(), visit.time()));
+                visit.id().filter(|id| id.len() <= ID_BYTES_MAX).map(|id| (id.to_owned(), visit.time()));
             if !payment.is_card()
                 && payment.is_unanswered()
                 && past.is_none()

@@ -2,7 +2,11 @@
 
 use tillwatch_sdk::{FieldId, Out, Rule, Scope, Visit};
 
-use crate::{desk::Desk, settings::Settings, till::Till};
+use crate::{
+    desk::Desk,
+    settings::Settings,
+    till::{NAME_BYTES_MAX, TXN_BYTES_MAX, Till},
+};
 
 /// Sends the commands that `docs/spec/payment.md` allows, and takes them back.
 #[derive(Debug)]
@@ -79,6 +83,10 @@ impl Rule for Compensate {
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
+        if let Some(reason) = too_long(visit) {
+            out.fail(reason);
+            return;
+        }
         let mut till = state.take().unwrap_or_default();
         let mut desk = self.desk(visit, &mut till, out, false);
         hear(&mut desk, visit);
@@ -103,6 +111,21 @@ impl Compensate {
     ) -> Desk<'a, 'o> {
         Desk { settings: &self.settings, till, out, terminal: visit.key(), at: visit.at(), timer }
     }
+}
+
+/// Names that are too long to keep; none where all is well.
+fn too_long(visit: &Visit<'_>) -> Option<String> {
+    let names = [
+        ("subject", visit.subject(), TXN_BYTES_MAX),
+        ("txn", visit.txn(), TXN_BYTES_MAX),
+        ("acquirer", visit.acquirer(), NAME_BYTES_MAX),
+        ("rail", visit.rail(), NAME_BYTES_MAX),
+    ];
+    names.into_iter().find_map(|(field, name, max)| {
+        let length = name.map_or(0, str::len);
+        (length > max)
+            .then(|| format!("`{field}` has {length} bytes, at most {max} can be kept: no commands for this event"))
+    })
 }
 
 fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {

@@ -9,9 +9,16 @@ use crate::{payment::Payment, printer::Printer, words};
 /// Payments in need at one terminal; one more, and the oldest gives way.
 pub const PAYMENTS_MAX: usize = 64;
 /// Other payments that are remembered; one more, and the oldest is forgotten.
-pub const REMEMBERED_MAX: usize = 64;
+pub const REMEMBERED_MAX: usize = 32;
 /// Payments remembered by a hash alone, so that an authorize that comes again, or after its answer, opens nothing.
 pub const PAST_MAX: usize = 16;
+
+/// Bytes of a transaction key; an event with a longer one fails, for all of a terminal's payments have to fit into one state.
+pub const TXN_BYTES_MAX: usize = 128;
+/// Bytes of an acquirer, a rail or a cause; as above, a longer cause is left out.
+pub const NAME_BYTES_MAX: usize = 32;
+/// Bytes of an event's or finding's id; a longer one is left out.
+pub const ID_BYTES_MAX: usize = 48;
 
 /// A sale that the till has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,6 +38,43 @@ fn late_facts(at: Instant) -> [(&'static str, Value); 2] {
 }
 
 #[test]
+fn the_largest_state_fits() {
+    let mut bench = Bench::new();
+    let long = |number: usize| format!("{:0>32}:{:0>59}:T1:B:{number:0>30}", "A", "M");
+    let known = [("acquirer", text(&"A".repeat(32)))];
+    for number in 0..3 * PAYMENTS_MAX {
+        bench.event(1_000, "pos.payment.authorize", &of(&long(number), &known));
+    }
+    for number in 0..2 * PAYMENTS_MAX {
+        for kind in ["no-answer", "reversal-missing", "reversal-unanswered", "late-approval"] {
+            let id = ("finding", text(&"f".repeat(32)));
+            let mut fields = finding(&long(number), kind, &[known[0].clone(), ("cause", text(&"c".repeat(32)))]);
+            fields.retain(|(name, _)| *name != "finding");
+            fields.push(id);
+            bench.event(95_000, "pos.finding.raised", &fields);
+        }
+    }
+    bench.until(96_500);
+    assert!(bench.failed.is_empty() && bench.state_bytes() > 30_000, "{} bytes", bench.state_bytes());
+}
+
+#[test]
+fn names_too_long_to_keep_fail_the_visit_and_nothing_else() {
+    let mut bench = Bench::new();
+    bench.authorize(0, &format!("A:{}", "x".repeat(127)));
+    bench.event(1, "pos.payment.authorize", &[("subject", text(QR)), ("rail", text(&"r".repeat(33)))]);
+    assert_eq!(
+        bench.failed,
+        [
+            "`subject` has 129 bytes, at most 128 can be kept: no commands for this event",
+            "`rail` has 33 bytes, at most 32 can be kept: no commands for this event",
+        ]
+    );
+    bench.raised(1_000, CARD, "not-printed");
+    assert_eq!(bench.lines().len(), 1);
+}
+
+#[test]
 fn payments_that_need_nothing_never_drive_out_those_that_do() {
     let mut bench = Bench::new();
     bench.raised(1_000, &card(0), "no-answer").lines();
