@@ -16,7 +16,6 @@ const SPARE_MS: i64 = 10_000;
 
 /// What was seen of a payment; each stays once it is true.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// An approval of any leg.
     pub approved: bool,
