@@ -1,0 +1,195 @@
+//! Duplicates: which (terminal, source, id) were handed out within the window. Kept by minute-like buckets, so that the changelog gets
+//! one record of many hashes and forgets them together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+use tillwatch_wit::contract::Instant;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::limits::Limits;
+
+/// Buckets of one window.
+const BUCKETS: i64 = 60;
+
+#[derive(Debug, Default)]
+struct Bucket {
+    hashes: Vec<u128>,
+    /// How many of them, and how many records, the changelog has.
+    stored: usize,
+    records: u32,
+}
+
+/// What was handed out lately.
+#[derive(Debug)]
+pub(super) struct Dedup {
+    bucket_ms: i64,
+    entries_max: usize,
+    seen: HashMap<u128, i64>,
+    buckets: BTreeMap<i64, Bucket>,
+    changed: BTreeSet<i64>,
+    gone: Vec<(i64, u32)>,
+    pub(super) evicted: u64,
+}
+
+/// The hash that an event is known by: 128 bits, so that no two of billions meet by chance.
+pub(super) fn hash(terminal: &str, source: &str, id: &str) -> u128 {
+    let mut hasher = Xxh3::new();
+    for part in [terminal, source, id] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.digest128()
+}
+
+impl Dedup {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            bucket_ms: (i64::from(limits.dedup_window_ms) / BUCKETS).max(1),
+            entries_max: limits.dedup_entries_max,
+            seen: HashMap::new(),
+            buckets: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            gone: Vec::new(),
+            evicted: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether an event handed out at `at` is the first of its hash within the window. Whether it is depends on the two times alone, not
+    /// on what else came between.
+    pub(super) fn first(&mut self, hash: u128, at: Instant) -> bool {
+        let bucket = at.div_euclid(self.bucket_ms);
+        if let Some(&known) = self.seen.get(&hash)
+            && bucket - known <= BUCKETS
+        {
+            return false;
+        }
+        self.insert(hash, bucket);
+        self.changed.insert(bucket);
+        self.expire(bucket);
+        true
+    }
+
+    fn insert(&mut self, hash: u128, bucket: i64) {
+        self.seen.insert(hash, bucket);
+        self.buckets.entry(bucket).or_default().hashes.push(hash);
+    }
+
+    fn expire(&mut self, today: i64) {
+        while let Some(entry) = self.buckets.first_entry() {
+            let bucket = *entry.key();
+            let full = self.seen.len() > self.entries_max && bucket < today;
+            if today - bucket <= BUCKETS && !full {
+                break;
+            }
+            let content = entry.remove();
+            if today - bucket <= BUCKETS {
+                self.evicted += content.hashes.len() as u64;
+            }
+            for hash in content.hashes {
+                if self.seen.get(&hash) == Some(&bucket) {
+                    self.seen.remove(&hash);
+                }
+            }
+            self.changed.remove(&bucket);
+            self.gone.extend((0..content.records).map(|record| (bucket, record)));
+        }
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changed.is_empty() || !self.gone.is_empty()
+    }
+
+    /// Gives what changed: (bucket, record number, hashes; none to forget).
+    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(i64, u32, Option<&[u128]>)) {
+        for (bucket, record) in std::mem::take(&mut self.gone) {
+            each(bucket, record, None);
+        }
+        for number in std::mem::take(&mut self.changed) {
+            if let Some(bucket) = self.buckets.get_mut(&number) {
+                each(number, bucket.records, Some(&bucket.hashes[bucket.stored..]));
+                bucket.stored = bucket.hashes.len();
+                bucket.records += 1;
+            }
+        }
+    }
+
+    /// Puts in a changelog record; a tombstone forgets nothing by itself, since what it forgot is out of the window or out of room.
+    pub(super) fn load(&mut self, bucket: i64, record: u32, hashes: &[u128]) {
+        for &hash in hashes {
+            self.insert(hash, bucket);
+        }
+        let content = self.buckets.entry(bucket).or_default();
+        content.stored = content.hashes.len();
+        content.records = content.records.max(record + 1);
+    }
+
+    /// Forgets a changelog record that was loaded before its tombstone.
+    pub(super) fn unload(&mut self, bucket: i64) {
+        if let Some(content) = self.buckets.remove(&bucket) {
+            for hash in content.hashes {
+                if self.seen.get(&hash) == Some(&bucket) {
+                    self.seen.remove(&hash);
+                }
+            }
+        }
+    }
+
+    /// Every record as one, for a whole snapshot.
+    pub(super) fn all(&self, each: &mut dyn FnMut(i64, &[u128])) {
+        for (&bucket, content) in &self.buckets {
+            each(bucket, &content.hashes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_one_within_the_window_is_no_first_and_after_it_is() {
+        let mut dedup = Dedup::new(&Limits::default());
+        assert!(dedup.first(1, 0));
+        assert!(!dedup.first(1, 3_600_000));
+        assert!(dedup.first(1, 3_660_000));
+        assert!(!dedup.first(1, 3_660_001));
+    }
+
+    #[test]
+    fn past_dedup_entries_max_the_oldest_give_way_and_are_counted() {
+        let mut dedup = Dedup::new(&Limits { dedup_entries_max: 3, ..Limits::default() });
+        for hash in 0..5 {
+            assert!(dedup.first(hash, i64::try_from(hash).expect("small") * 60_000));
+        }
+        assert_eq!((dedup.len(), dedup.evicted), (3, 2));
+        assert!(dedup.first(0, 240_000), "the oldest was forgotten");
+        assert!(!dedup.first(4, 240_000));
+    }
+
+    #[test]
+    fn a_restart_remembers_and_forgets_the_same() {
+        let mut dedup = Dedup::new(&Limits::default());
+        let mut log = BTreeMap::new();
+        for (hash, at) in [(1, 0), (2, 10), (3, 59_999), (4, 60_000), (5, 3_700_000)] {
+            dedup.first(hash, at);
+            dedup.drain_changes(|bucket, record, hashes| {
+                log.insert((bucket, record), hashes.map(<[u128]>::to_vec));
+            });
+        }
+        let mut restored = Dedup::new(&Limits::default());
+        for (&(bucket, record), hashes) in &log {
+            match hashes {
+                Some(hashes) => restored.load(bucket, record, hashes),
+                None => restored.unload(bucket),
+            }
+        }
+        assert_eq!(restored.len(), dedup.len());
+        assert!(!restored.first(4, 3_700_000));
+        assert!(restored.first(1, 3_700_000));
+    }
+}

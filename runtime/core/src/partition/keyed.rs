@@ -1,0 +1,339 @@
+//! Keyed state: opaque bytes and one wake-up per (rule, terminal, key), with what changed since the last commit and what a faulted flush
+//! must take back. Owns the timer index. The key of a terminal-keyed rule is empty.
+
+use hashbrown::HashTable;
+use tillwatch_wit::contract::Instant;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{
+    terminals::{Terminal, Terminals},
+    timers::Timers,
+};
+
+/// A wake-up that never comes.
+pub(super) const NEVER: Instant = Instant::MAX;
+
+/// State and wake-up of one (rule, terminal, key).
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) rule: u16,
+    changed: bool,
+    stored: bool,
+    used: bool,
+    pub(super) terminal: Terminal,
+    generation: u32,
+    pub(super) key: Box<str>,
+    pub(super) state: Box<[u8]>,
+    pub(super) wake: Instant,
+}
+
+impl Slot {
+    fn live(&self) -> bool {
+        !self.state.is_empty() || self.wake != NEVER
+    }
+}
+
+struct Undo {
+    slot: u32,
+    state: Option<Box<[u8]>>,
+    wake: Instant,
+}
+
+/// All state of a partition's rules.
+#[derive(Default)]
+pub(super) struct Keyed {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    timers: Timers,
+    pub(super) terminals: Terminals,
+    changed: Vec<u32>,
+    gone: Vec<(u16, Box<str>, Box<str>)>,
+    undo: Vec<Undo>,
+    wakes: usize,
+    /// What is due at `due_at`, the last one first to go.
+    due: Vec<(u32, u32)>,
+    due_at: Instant,
+}
+
+impl Keyed {
+    fn hash(rule: u16, terminal: Terminal, key: &str) -> u64 {
+        xxh3_64_with_seed(key.as_bytes(), (u64::from(terminal) << 16) | u64::from(rule))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn slot(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    pub(super) fn find(&self, rule: u16, terminal: Terminal, key: &str) -> Option<u32> {
+        let hash = Self::hash(rule, terminal, key);
+        self.index
+            .find(hash, |&number| {
+                let slot = &self.slots[number as usize];
+                slot.rule == rule && slot.terminal == terminal && *slot.key == *key
+            })
+            .copied()
+    }
+
+    fn insert(&mut self, rule: u16, terminal: Terminal, key: &str) -> u32 {
+        self.terminals.hold_again(terminal);
+        let mut slot = Slot {
+            rule,
+            changed: false,
+            stored: false,
+            used: true,
+            terminal,
+            generation: 0,
+            key: key.into(),
+            state: Box::default(),
+            wake: NEVER,
+        };
+        let number = match self.free.pop() {
+            Some(number) => {
+                slot.generation = self.slots[number as usize].generation + 1;
+                self.slots[number as usize] = slot;
+                number
+            }
+            None => {
+                self.slots.push(slot);
+                u32::try_from(self.slots.len() - 1).expect("invariant: keys_max is under 4 billion")
+            }
+        };
+        let slots = &self.slots;
+        self.index.insert_unique(Self::hash(rule, terminal, key), number, |&other| {
+            let slot = &slots[other as usize];
+            Self::hash(slot.rule, slot.terminal, &slot.key)
+        });
+        number
+    }
+
+    /// Applies a visit's verdict; `state` none: it stays. The old values can be taken back until [`Keyed::settle`].
+    pub(super) fn apply(
+        &mut self,
+        (rule, terminal, key): (u16, Terminal, &str),
+        state: Option<&[u8]>,
+        wake: Option<Instant>,
+    ) {
+        let found = self.find(rule, terminal, key);
+        let empty = state.is_none_or(<[u8]>::is_empty) && wake.is_none_or(|wake| wake == NEVER);
+        let number = match found {
+            Some(number) => number,
+            None if empty => return,
+            None => self.insert(rule, terminal, key),
+        };
+        let slot = &mut self.slots[number as usize];
+        let old = state.map(|state| std::mem::replace(&mut slot.state, state.into()));
+        self.undo.push(Undo { slot: number, state: old, wake: slot.wake });
+        if let Some(wake) = wake {
+            self.set_wake(number, wake);
+        }
+        self.mark(number);
+    }
+
+    /// Takes a slot's wake-up away as it fires.
+    pub(super) fn fire(&mut self, number: u32) {
+        self.undo.push(Undo { slot: number, state: None, wake: self.slots[number as usize].wake });
+        self.set_wake(number, NEVER);
+        self.mark(number);
+    }
+
+    /// Moves a wake-up, as for a rule in quarantine.
+    pub(super) fn postpone(&mut self, number: u32, wake: Instant) {
+        self.set_wake(number, wake);
+        self.mark(number);
+    }
+
+    fn set_wake(&mut self, number: u32, wake: Instant) {
+        let slot = &mut self.slots[number as usize];
+        if slot.wake == wake {
+            return;
+        }
+        self.wakes += usize::from(wake != NEVER);
+        self.wakes -= usize::from(slot.wake != NEVER);
+        slot.wake = wake;
+        if wake != NEVER {
+            self.timers.push(wake, number, slot.generation);
+        }
+    }
+
+    fn mark(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        if !slot.changed {
+            slot.changed = true;
+            self.changed.push(number);
+        }
+    }
+
+    /// Takes back everything since the last [`Keyed::settle`].
+    pub(super) fn take_back(&mut self) {
+        let mut touched = Vec::with_capacity(self.undo.len());
+        while let Some(undo) = self.undo.pop() {
+            if let Some(state) = undo.state {
+                self.slots[undo.slot as usize].state = state;
+            }
+            self.set_wake(undo.slot, undo.wake);
+            touched.push(undo.slot);
+        }
+        for slot in touched {
+            self.sweep(slot);
+        }
+    }
+
+    /// Makes everything since the last settling final, and frees slots that hold nothing.
+    pub(super) fn settle(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            self.sweep(undo.slot);
+        }
+        if self.timers.len() > 2 * self.wakes + 4096 {
+            let slots = &self.slots;
+            self.timers.compact(|deadline, slot, generation| wanted(slots, deadline, slot, generation));
+        }
+    }
+
+    fn sweep(&mut self, number: u32) {
+        let slot = &self.slots[number as usize];
+        if slot.used && !slot.live() {
+            self.remove(number);
+        }
+    }
+
+    fn remove(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        let hash = Self::hash(slot.rule, slot.terminal, &slot.key);
+        slot.used = false;
+        let key = std::mem::take(&mut slot.key);
+        let (rule, terminal, stored) = (slot.rule, slot.terminal, slot.stored);
+        slot.changed = false;
+        if stored {
+            self.gone.push((rule, self.terminals.name(terminal).into(), key));
+        }
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == number) {
+            found.remove();
+        }
+        self.terminals.release(terminal);
+        self.free.push(number);
+    }
+
+    /// The earliest wake-up before `before`, by (deadline, key, terminal, rule as `rank` orders them).
+    pub(super) fn first_due(&mut self, before: Instant, rank: &[u16]) -> Option<(Instant, u32)> {
+        let Self { slots, timers, due, due_at, terminals, .. } = self;
+        while due.last().is_some_and(|&(slot, generation)| !wanted(slots, *due_at, slot, generation)) {
+            due.pop();
+        }
+        let first = timers.first(|deadline, slot, generation| wanted(slots, deadline, slot, generation));
+        if due.is_empty() || first.is_some_and(|first| first < *due_at) {
+            for (slot, generation) in due.drain(..) {
+                timers.push(*due_at, slot, generation);
+            }
+            match first {
+                Some(first) if first < before => *due_at = first,
+                _ => return None,
+            }
+        }
+        if *due_at >= before {
+            return None;
+        }
+        let known = due.len();
+        while let Some((slot, generation)) = timers.take(*due_at) {
+            if wanted(slots, *due_at, slot, generation) {
+                due.push((slot, generation));
+            }
+        }
+        if due.len() > known {
+            let order = |&(number, _): &(u32, u32)| {
+                let slot = &slots[number as usize];
+                (&*slot.key, terminals.name(slot.terminal), rank[slot.rule as usize], number)
+            };
+            due.retain(|&(slot, generation)| wanted(slots, *due_at, slot, generation));
+            due.sort_by(|a, b| order(b).cmp(&order(a)));
+            due.dedup();
+        }
+        due.last().map(|&(slot, _)| (*due_at, slot))
+    }
+
+    /// The earliest deadline of all; meant between steps.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        let slots = &self.slots;
+        self.timers.first(|deadline, slot, generation| wanted(slots, deadline, slot, generation))
+    }
+
+    /// Puts in what a changelog record says; gives the slot, where there is one.
+    pub(super) fn load(
+        &mut self,
+        rule: u16,
+        terminal: &str,
+        key: &str,
+        value: Option<(&[u8], Instant)>,
+    ) -> Option<u32> {
+        let number = self.terminals.hold(terminal);
+        let found = self.find(rule, number, key);
+        let loaded = match (found, value) {
+            (None, None) => None,
+            (Some(slot), None) => {
+                self.set_wake(slot, NEVER);
+                self.slots[slot as usize].stored = false;
+                self.remove(slot);
+                None
+            }
+            (found, Some((state, wake))) => {
+                let slot = found.unwrap_or_else(|| self.insert(rule, number, key));
+                self.slots[slot as usize].state = state.into();
+                self.slots[slot as usize].stored = true;
+                self.set_wake(slot, wake);
+                Some(slot)
+            }
+        };
+        self.terminals.release(number);
+        loaded
+    }
+
+    /// Replaces a state without a visit, as migration does.
+    pub(super) fn replace(&mut self, number: u32, state: &[u8]) {
+        self.slots[number as usize].state = state.into();
+        self.mark(number);
+    }
+
+    /// Every slot in use.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0u32..).zip(&self.slots).filter(|(_, slot)| slot.used)
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changed.is_empty() || !self.gone.is_empty()
+    }
+
+    /// Gives every changed key once: `Some(slot)` to write, none to forget.
+    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(u16, &str, &str, Option<(&[u8], Instant)>)) {
+        for (rule, terminal, key) in std::mem::take(&mut self.gone) {
+            let again = self.known(rule, &terminal, &key);
+            if !again {
+                each(rule, &terminal, &key, None);
+            }
+        }
+        for number in std::mem::take(&mut self.changed) {
+            let slot = &mut self.slots[number as usize];
+            if slot.used && slot.changed {
+                slot.changed = false;
+                slot.stored = true;
+                let slot = &self.slots[number as usize];
+                each(slot.rule, self.terminals.name(slot.terminal), &slot.key, Some((&slot.state, slot.wake)));
+            }
+        }
+    }
+
+    fn known(&mut self, rule: u16, terminal: &str, key: &str) -> bool {
+        let number = self.terminals.hold(terminal);
+        let found = self.find(rule, number, key).is_some();
+        self.terminals.release(number);
+        found
+    }
+}
+
+fn wanted(slots: &[Slot], deadline: Instant, slot: u32, generation: u32) -> bool {
+    let slot = &slots[slot as usize];
+    slot.used && slot.generation == generation && slot.wake == deadline
+}

@@ -1,0 +1,157 @@
+//! One moment: an event or a wake-up, the visits that follow from it, and what they put out. Moments of distinct terminals do not touch
+//! each other, so many of them share a call across the boundary; the outputs are put in the moments' order afterwards.
+
+use std::collections::VecDeque;
+
+use tillwatch_wit::{
+    contract::{Instant, Trigger, Visit},
+    table::FieldId,
+};
+
+use super::{routing::Routes, terminals::Terminal};
+use crate::{
+    event::Event,
+    log::PartitionId,
+    output::{Id, Output},
+};
+
+/// The place of a moment in the order of everything: what the same input gives in the same order, however it was cut into batches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) at: Instant,
+    /// What arrived comes before events, events before timers.
+    pub(super) class: Class,
+    /// Source and id of an event; key and terminal of a timer.
+    pub(super) first: String,
+    pub(super) second: String,
+    /// A timer's rule.
+    pub(super) rule: String,
+    /// For arrivals and events with the same source and id, the offset.
+    pub(super) offset: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Arrival,
+    Event,
+    Timer,
+}
+
+/// A visit that is to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    pub(super) rule: u16,
+    pub(super) trigger: Trigger,
+    /// Index in the moment's events; none for a wake-up.
+    pub(super) event: Option<usize>,
+    pub(super) depth: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) at: Instant,
+    pub(super) time: Instant,
+    pub(super) late: bool,
+    pub(super) offset: Option<i64>,
+    pub(super) terminal: Terminal,
+    /// The slot whose wake-up it is: (slot, rule, key).
+    pub(super) timer: Option<(u32, u16, Box<str>)>,
+    /// The event itself first, then what was derived from it.
+    pub(super) events: Vec<Event>,
+    pub(super) queue: VecDeque<Coming>,
+    /// What the engine itself says of the event, before any rule.
+    pub(super) prelude: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Moment {
+    /// The visit as the rule sees it.
+    pub(super) fn visit(&self, coming: &Coming) -> Visit {
+        Visit { at: self.at, time: self.time, late: self.late, trigger: coming.trigger }
+    }
+
+    /// The key of the rule's state for a visit; empty for rules keyed by terminal.
+    pub(super) fn key<'a>(&'a self, coming: &Coming, by_payment: bool) -> &'a str {
+        match (coming.event, &self.timer) {
+            (None, Some((_, _, key))) => key,
+            (Some(event), _) if by_payment => self.events[event].subject(),
+            _ => "",
+        }
+    }
+
+    /// Queues the first visits and forgets what an earlier attempt left.
+    pub(super) fn prepare(&mut self, routes: &Routes) {
+        self.outputs.clear();
+        self.queue.clear();
+        if let Some((_, rule, _)) = self.timer {
+            self.events.clear();
+            self.queue.push_back(Coming { rule, trigger: Trigger::Timer, event: None, depth: 1 });
+            return;
+        }
+        self.events.truncate(1);
+        let first =
+            |&(rule, index): &(u16, u32)| Coming { rule, trigger: Trigger::Event(index), event: Some(0), depth: 1 };
+        self.queue.extend(routes.of(&self.events[0]).iter().map(first));
+    }
+
+    pub(super) fn place(&self, terminal: &str, rule: &str) -> Place {
+        let (class, first, second) = match &self.timer {
+            Some((_, _, key)) => (Class::Timer, key.to_string(), terminal.to_owned()),
+            None => (Class::Event, self.events[0].source().to_owned(), self.events[0].id().to_owned()),
+        };
+        Place {
+            at: self.at,
+            class,
+            first,
+            second,
+            rule: rule.to_owned(),
+            offset: if class == Class::Event { self.offset.unwrap_or(0) } else { 0 },
+        }
+    }
+}
+
+impl Place {
+    /// The CloudEvents id of the `ordinal`th output of this moment. Nothing in it depends on partitions or offsets, but for what is about a
+    /// record as such.
+    pub(super) fn id(&self, terminal: &str, ordinal: usize) -> Id {
+        Id::of(&[
+            b"output",
+            terminal.as_bytes(),
+            &self.at.to_le_bytes(),
+            &[self.class as u8],
+            self.first.as_bytes(),
+            self.second.as_bytes(),
+            self.rule.as_bytes(),
+            &if self.class == Class::Arrival { self.offset } else { 0 }.to_le_bytes(),
+            &(ordinal as u64).to_le_bytes(),
+        ])
+    }
+
+    /// The place of something that arrived with the record at `offset`.
+    pub(super) fn arrival(at: Instant, topic: &str, partition: PartitionId, offset: i64) -> Self {
+        Self {
+            at,
+            class: Class::Arrival,
+            first: topic.to_owned(),
+            second: partition.to_string(),
+            rule: String::new(),
+            offset,
+        }
+    }
+}
+
+/// Headers that name an event again, for its dead letter.
+pub(super) fn headers(event: &Event) -> Vec<(String, Vec<u8>)> {
+    let mut headers = vec![("ce_specversion".to_owned(), b"1.0".to_vec())];
+    for (name, field) in [("ce_id", FieldId::ID), ("ce_source", FieldId::SOURCE), ("ce_subject", FieldId::SUBJECT)] {
+        if !event.piece(field).is_empty() {
+            headers.push((name.to_owned(), event.piece(field).to_vec()));
+        }
+    }
+    headers.push(("ce_type".to_owned(), event.type_name().as_bytes().to_vec()));
+    if let Some(time) = event.time() {
+        headers.push(("ce_time".to_owned(), crate::output::rfc3339(time).into_bytes()));
+    }
+    headers
+}

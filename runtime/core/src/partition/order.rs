@@ -1,0 +1,199 @@
+//! Order: the running maximum of ingest time, the watermark, and the events that wait for it.
+//!
+//! Owns which event is handed out when, and where a restart must begin to read. Waiting events are not state: after a restart they are
+//! read again from [`Position::low`]. Knows nothing of rules.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tillwatch_wit::contract::Instant;
+
+use super::moment::Moment;
+use crate::{
+    event::Event,
+    limits::Limits,
+    log::{Position, Tick},
+    output::DeadLetter,
+};
+
+/// An event with its place in the order.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) at: Instant,
+    pub(super) time: Instant,
+    pub(super) late: bool,
+    /// Ingest time less the sender's time; positive for old events.
+    pub(super) delay: i64,
+    pub(super) offset: i64,
+    ingest_before: Instant,
+    pub(super) event: Event,
+}
+
+/// What is handed out, in order.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Event(Placed),
+    /// An event that was handed out already and has to wait for its terminal, or is run again.
+    Again(Box<Moment>),
+    Sight {
+        at: Instant,
+        offset: i64,
+        tick: Tick,
+    },
+    Unreadable {
+        at: Instant,
+        offset: i64,
+        letter: Box<DeadLetter>,
+    },
+}
+
+impl Ready {
+    pub(super) fn at(&self) -> Instant {
+        match self {
+            Self::Event(placed) => placed.at,
+            Self::Again(moment) => moment.at,
+            Self::Sight { at, .. } | Self::Unreadable { at, .. } => *at,
+        }
+    }
+}
+
+/// The order of one partition.
+#[derive(Debug)]
+pub(super) struct Order {
+    lateness: i64,
+    waiting_events_max: usize,
+    waiting_bytes_max: usize,
+    ingest: Instant,
+    floor: Instant,
+    floor_from: i64,
+    /// Below this offset records were read before the restart.
+    read_before: i64,
+    /// Before this instant everything was handed out before the restart.
+    done_before: Instant,
+    high: i64,
+    waiting: BTreeMap<Instant, Vec<Placed>>,
+    waiting_events: usize,
+    waiting_bytes: usize,
+    pub(super) ready: VecDeque<Ready>,
+    pub(super) overflows: u64,
+}
+
+/// Before any record: far enough from both ends for arithmetic.
+const BEGINNING: Instant = i64::MIN / 4;
+
+impl Order {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            lateness: i64::from(limits.lateness_ms),
+            waiting_events_max: limits.waiting_events_max,
+            waiting_bytes_max: limits.waiting_bytes_max,
+            ingest: BEGINNING,
+            floor: BEGINNING,
+            floor_from: 0,
+            read_before: i64::MIN,
+            done_before: BEGINNING,
+            high: 0,
+            waiting: BTreeMap::new(),
+            waiting_events: 0,
+            waiting_bytes: 0,
+            ready: VecDeque::new(),
+            overflows: 0,
+        }
+    }
+
+    /// Goes on from a committed position: reading begins again at `low`.
+    pub(super) fn resume(&mut self, position: &Position) {
+        self.ingest = position.ingest_low.max(BEGINNING);
+        self.floor = position.floor.max(BEGINNING);
+        self.floor_from = position.floor_from;
+        self.read_before = position.high;
+        self.done_before = (position.ingest_high.max(BEGINNING) - self.lateness).max(self.floor);
+        self.high = position.low;
+    }
+
+    /// Everything before this instant has been handed out, or is in `ready`.
+    pub(super) fn watermark(&self) -> Instant {
+        (self.ingest - self.lateness).max(self.floor).max(self.done_before)
+    }
+
+    /// Whether the record at `offset` was read before the restart.
+    pub(super) fn seen(&self, offset: i64) -> bool {
+        offset < self.read_before
+    }
+
+    /// Takes in the ingest time of the record at `offset` and releases what it makes due; gives the ingest time before it.
+    pub(super) fn advance(&mut self, offset: i64, ingest: Instant) -> Instant {
+        let before = self.ingest;
+        self.ingest = before.max(ingest);
+        self.high = offset + 1;
+        self.release();
+        before
+    }
+
+    /// Places the event of the record just advanced to.
+    pub(super) fn place(&mut self, offset: i64, ingest_before: Instant, event: Event) {
+        let floor = if offset >= self.floor_from { self.floor } else { BEGINNING };
+        let watermark = (self.ingest - self.lateness).max(floor);
+        let time = event.time().unwrap_or(self.ingest);
+        let late = time < self.ingest - self.lateness;
+        let at = time.clamp(self.ingest - self.lateness, self.ingest).max(watermark);
+        if self.seen(offset) && at < self.done_before {
+            return;
+        }
+        self.waiting_events += 1;
+        self.waiting_bytes += event.size();
+        let placed = Placed { at, time, late, delay: self.ingest - time, offset, ingest_before, event };
+        self.waiting.entry(at).or_default().push(placed);
+        while self.waiting_events > self.waiting_events_max || self.waiting_bytes > self.waiting_bytes_max {
+            let Some((&oldest, _)) = self.waiting.first_key_value() else { break };
+            self.floor = oldest + 1;
+            self.floor_from = offset + 1;
+            self.overflows += 1;
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        let watermark = self.watermark();
+        while let Some(entry) = self.waiting.first_entry() {
+            if *entry.key() >= watermark {
+                break;
+            }
+            let mut batch = entry.remove();
+            if batch.len() > 1 {
+                batch.sort_by(|a, b| {
+                    (a.event.source(), a.event.id(), a.offset).cmp(&(b.event.source(), b.event.id(), b.offset))
+                });
+            }
+            self.waiting_events -= batch.len();
+            for placed in batch {
+                self.waiting_bytes -= placed.event.size();
+                self.ready.push_back(Ready::Event(placed));
+            }
+        }
+    }
+
+    pub(super) fn sight(&mut self, offset: i64, tick: Tick) {
+        self.ready.push_back(Ready::Sight { at: self.watermark(), offset, tick });
+    }
+
+    pub(super) fn unreadable(&mut self, offset: i64, letter: Box<DeadLetter>) {
+        self.ready.push_back(Ready::Unreadable { at: self.watermark(), offset, letter });
+    }
+
+    /// Where a restart would go on. Meant between steps, when nothing is in `ready`.
+    pub(super) fn position(&self) -> Position {
+        let oldest = self.waiting.values().flatten().min_by_key(|placed| placed.offset);
+        let high = self.high.max(self.read_before);
+        let ingest_high = self.ingest.max(self.done_before + self.lateness);
+        let (low, ingest_low) = match oldest {
+            Some(placed) => (placed.offset, placed.ingest_before),
+            None if self.high < high => (self.high, self.ingest),
+            None => (high, ingest_high),
+        };
+        Position { low, ingest_low, high, ingest_high, floor: self.floor, floor_from: self.floor_from }
+    }
+
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.waiting_events, self.waiting_bytes)
+    }
+}

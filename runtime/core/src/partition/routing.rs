@@ -1,0 +1,169 @@
+//! Which rule wants which event, and which of its fields: compiled once from the descriptors.
+
+use std::{collections::BTreeMap, fmt};
+
+use tillwatch_wit::{
+    contract::{Descriptor, Scope},
+    table::{CUSTOM, FieldId, TypeId},
+};
+
+use crate::event::Event;
+
+/// A rule as the engine needs it.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) id: String,
+    pub(super) version: String,
+    pub(super) key: Scope,
+    pub(super) state_version: u32,
+    pub(super) fields: Vec<FieldId>,
+    /// Its capabilities, sorted.
+    capabilities: Vec<String>,
+}
+
+impl Rule {
+    /// Whether the rule declared `verb:object`.
+    pub(super) fn may(&self, verb: &str, object: &str) -> bool {
+        self.capabilities
+            .binary_search_by(|known| {
+                let (known_verb, known_object) = known.split_once(':').unwrap_or((known, ""));
+                (known_verb, known_object).cmp(&(verb, object))
+            })
+            .is_ok()
+    }
+}
+
+/// A rule that wants an event: (rule, index of the type in its descriptor).
+pub(super) type Want = (u16, u32);
+
+/// The compiled routes.
+#[derive(Debug)]
+pub(super) struct Routes {
+    pub(super) rules: Vec<Rule>,
+    /// For the order of timers: the rank of each rule's id among all.
+    pub(super) rank: Vec<u16>,
+    known: Vec<Vec<Want>>,
+    named: BTreeMap<String, Vec<Want>>,
+    custom: Vec<Want>,
+}
+
+/// A set of rules that cannot run together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetupError {
+    /// Two rules with one id.
+    DuplicateRule(String),
+    /// A descriptor names a field that the table does not have: (rule, field).
+    UnknownField(String, String),
+    /// A rule keyed by something that one input partition does not hold together: (rule, scope).
+    WrongKey(String, Scope),
+    /// More rules than there is room for.
+    TooManyRules(usize),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateRule(id) => write!(f, "two rules are called {id}: rename or disable one in the config"),
+            Self::UnknownField(id, field) => write!(
+                f,
+                "rule {id} declares the field {field:?}, which this version does not know: build the rule against this version's table"
+            ),
+            Self::WrongKey(id, key) => write!(
+                f,
+                "rule {id} is keyed by {}: the first stage runs rules keyed by payment or terminal",
+                key.name()
+            ),
+            Self::TooManyRules(count) => write!(f, "{count} rules: at most {RULES_MAX} run together"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+/// Rules of one engine.
+pub const RULES_MAX: usize = 64;
+
+impl Routes {
+    pub(super) fn new(descriptors: &[Descriptor]) -> Result<Self, SetupError> {
+        if descriptors.len() > RULES_MAX {
+            return Err(SetupError::TooManyRules(descriptors.len()));
+        }
+        let mut routes = Self {
+            rules: Vec::new(),
+            rank: Vec::new(),
+            known: vec![Vec::new(); 256],
+            named: BTreeMap::new(),
+            custom: Vec::new(),
+        };
+        for (rule, descriptor) in (0u16..).zip(descriptors) {
+            if routes.rules.iter().any(|other| other.id == descriptor.id) {
+                return Err(SetupError::DuplicateRule(descriptor.id.clone()));
+            }
+            if !matches!(descriptor.key, Scope::Payment | Scope::Terminal) {
+                return Err(SetupError::WrongKey(descriptor.id.clone(), descriptor.key));
+            }
+            routes.wants(rule, descriptor);
+            routes.rules.push(compile(descriptor)?);
+        }
+        for wants in routes.named.values_mut() {
+            let all = routes.custom.iter().filter(|want| !wants.iter().any(|named| named.0 == want.0));
+            let all: Vec<Want> = all.copied().collect();
+            wants.extend(all);
+            wants.sort_unstable();
+        }
+        let mut ids: Vec<&str> = descriptors.iter().map(|descriptor| descriptor.id.as_str()).collect();
+        ids.sort_unstable();
+        routes.rank = routes
+            .rules
+            .iter()
+            .map(|rule| {
+                let rank = ids.binary_search(&rule.id.as_str()).expect("invariant: every id is in the list");
+                u16::try_from(rank).expect("invariant: at most RULES_MAX rules")
+            })
+            .collect();
+        Ok(routes)
+    }
+
+    fn wants(&mut self, rule: u16, descriptor: &Descriptor) {
+        for (index, name) in (0u32..).zip(&descriptor.events) {
+            let event_type = TypeId::by_name(name);
+            if event_type != TypeId::CUSTOM {
+                self.known[event_type.0 as usize].push((rule, index));
+            } else if name == CUSTOM {
+                self.custom.push((rule, index));
+            } else {
+                self.named.entry(name.clone()).or_default().push((rule, index));
+            }
+        }
+    }
+
+    /// Who wants the event, in the order of the rules.
+    pub(super) fn of(&self, event: &Event) -> &[Want] {
+        if event.event_type() == TypeId::CUSTOM {
+            self.named.get(event.type_name()).unwrap_or(&self.custom)
+        } else {
+            &self.known[event.event_type().0 as usize]
+        }
+    }
+
+    /// Whether any rule wants that type.
+    pub(super) fn wanted(&self, event_type: TypeId) -> bool {
+        !self.known[event_type.0 as usize].is_empty()
+    }
+}
+
+fn compile(descriptor: &Descriptor) -> Result<Rule, SetupError> {
+    let field = |name: &String| {
+        FieldId::by_name(name).ok_or_else(|| SetupError::UnknownField(descriptor.id.clone(), name.clone()))
+    };
+    let mut capabilities = descriptor.capabilities.clone();
+    capabilities.sort_by(|a, b| a.split_once(':').unwrap_or((a, "")).cmp(&b.split_once(':').unwrap_or((b, ""))));
+    Ok(Rule {
+        id: descriptor.id.clone(),
+        version: descriptor.version.clone(),
+        key: descriptor.key,
+        state_version: descriptor.state_version,
+        fields: descriptor.fields.iter().map(field).collect::<Result<_, _>>()?,
+        capabilities,
+    })
+}

@@ -1,0 +1,403 @@
+//! State as it lies in the changelog and in snapshots: one key a record, so that only what changed is written. Version 1.
+//!
+//! Keys begin with a letter for what they hold and go on with length-prefixed parts; values begin with the format's version.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tillwatch_wit::contract::Instant;
+
+use super::{
+    Partition,
+    ledger::Stored,
+    watch::{Clock, Sight},
+};
+use crate::{
+    log::{Change, Position},
+    output::{self, Class, Data, Finding, Id, Output, Reason},
+    rules::Rules,
+};
+
+/// Format of values.
+const VERSION: u8 = 1;
+
+/// A changelog record that cannot be what this program wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorruptState {
+    /// The record's key, printable.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for CorruptState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "changelog record {} is unusable: {}; the partition does not start on a guess: restore the changelog or see docs/runbook.md#changelog-corrupt",
+            self.key, self.what
+        )
+    }
+}
+
+impl std::error::Error for CorruptState {}
+
+/// State that a rule does not take over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeError {
+    /// The rule.
+    pub rule: String,
+    /// The version that its stored state has.
+    pub version: u32,
+    /// The rule's own words.
+    pub reason: String,
+}
+
+impl fmt::Display for ResumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "rule {} does not take over its state of version {}: {}; go back to the rule's former version or give it a migration",
+            self.rule, self.version, self.reason
+        )
+    }
+}
+
+impl std::error::Error for ResumeError {}
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
+        key.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+fn parts(key: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut rest = key.get(1..)?;
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let (part, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        parts.push(part);
+        rest = tail;
+    }
+    Some(parts)
+}
+
+fn value(content: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(content, vec![VERSION]).expect("invariant: state is serialisable")
+}
+
+/// A slot's value: state version, wake-up, state.
+#[derive(Serialize, Deserialize)]
+struct SlotValue<'a> {
+    state_version: u32,
+    wake: Option<Instant>,
+    #[serde(borrow)]
+    state: &'a [u8],
+}
+
+/// A held command.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    id: String,
+    source: String,
+    time: Instant,
+    subject: Option<String>,
+    key: String,
+    command: String,
+    kind: String,
+    class: u8,
+    target: String,
+    txn: Option<String>,
+    not_before: Instant,
+    expires_at: Instant,
+    preconditions: Vec<String>,
+    attempt: u32,
+    max_attempts: u32,
+    finding: Option<String>,
+    cause: Option<String>,
+    dry_run: bool,
+    evidence: super::ledger::StoredEvidence,
+    details: super::ledger::StoredDetails,
+}
+
+impl Held {
+    fn of(output: &Output) -> Option<Self> {
+        let Data::Command(command) = &output.data else { return None };
+        Some(Self {
+            id: output.id.as_str().to_owned(),
+            source: output.source.clone(),
+            time: output.time,
+            subject: output.subject.clone(),
+            key: output.key.clone(),
+            command: command.command.as_str().to_owned(),
+            kind: command.kind.clone(),
+            class: command.class as u8,
+            target: command.target.clone(),
+            txn: command.txn.clone(),
+            not_before: command.not_before,
+            expires_at: command.expires_at,
+            preconditions: command.preconditions.clone(),
+            attempt: command.attempt,
+            max_attempts: command.max_attempts,
+            finding: command.reason.finding.clone(),
+            cause: command.reason.cause.clone(),
+            dry_run: command.dry_run,
+            evidence: super::ledger::store_evidence(&command.reason.evidence),
+            details: super::ledger::store_details(&command.details),
+        })
+    }
+
+    fn output(self) -> Output {
+        let class = match self.class {
+            0 => Class::A,
+            1 => Class::B,
+            _ => Class::C,
+        };
+        Output {
+            id: Id::from_text(self.id),
+            source: self.source,
+            time: self.time,
+            subject: self.subject,
+            key: self.key,
+            data: Data::Command(output::Command {
+                command: Id::from_text(self.command),
+                kind: self.kind,
+                class,
+                target: self.target,
+                txn: self.txn,
+                not_before: self.not_before,
+                expires_at: self.expires_at,
+                preconditions: self.preconditions,
+                attempt: self.attempt,
+                max_attempts: self.max_attempts,
+                reason: Reason {
+                    finding: self.finding,
+                    cause: self.cause,
+                    evidence: super::ledger::load_evidence(self.evidence),
+                },
+                requires_approval: class == Class::C,
+                dry_run: self.dry_run,
+                details: super::ledger::load_details(self.details),
+            }),
+        }
+    }
+}
+
+impl Partition {
+    /// Whether anything changed since the last [`Partition::changes`].
+    #[must_use]
+    pub fn dirty(&self) -> bool {
+        self.keyed.has_changes() || self.dedup.has_changes() || self.ledger.has_changes() || self.watch.has_changes()
+    }
+
+    /// Drains what changed since the last call: each key once. Meant between steps, for the commit that has these steps' outputs.
+    pub fn changes(&mut self, changes: &mut Vec<Change>) {
+        if !std::mem::replace(&mut self.meta_written, true) {
+            let rules: Vec<(&str, &str)> =
+                self.routes.rules.iter().map(|rule| (rule.id.as_str(), rule.version.as_str())).collect();
+            changes.push(Change { key: key(b'm', &[]), value: Some(value(&rules)) });
+        }
+        let routes = &self.routes;
+        self.keyed.drain_changes(|rule, terminal, slot_key, slot| {
+            changes.push(slot_change(&routes.rules[rule as usize], terminal, slot_key, slot));
+        });
+        self.dedup.drain_changes(|bucket, record, hashes| {
+            changes.push(dedup_change(bucket, record, hashes));
+        });
+        self.ledger.drain_changes(&mut |terminal, finding, content| {
+            changes.push(finding_change(terminal, finding, content));
+        });
+        self.watch.drain_clocks(&mut |terminal, clock| changes.push(clock_change(terminal, clock)));
+        self.watch.drain_held(&mut |number, output| changes.push(held_change(number, output)));
+        if std::mem::take(&mut self.watch.sight_changed) {
+            changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
+        }
+    }
+
+    /// Everything that is state, and the position it belongs to. Waiting events are not in it: reading goes on at the position's `low`.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut changes = Vec::new();
+        for (_, slot) in self.keyed.iter() {
+            let terminal = self.keyed.terminals.name(slot.terminal);
+            let rule = &self.routes.rules[slot.rule as usize];
+            changes.push(slot_change(rule, terminal, &slot.key, Some((&slot.state, slot.wake))));
+        }
+        changes.extend(self.orphans.iter().map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) }));
+        self.dedup.all(&mut |bucket, hashes| changes.push(dedup_change(bucket, 0, Some(hashes))));
+        changes.extend(
+            self.ledger
+                .iter()
+                .map(|(terminal, finding)| finding_change(terminal, finding.finding.as_str(), Some(finding))),
+        );
+        let (clocks, held) = self.watch.all();
+        changes.extend(clocks.map(|(terminal, clock)| clock_change(terminal, Some(clock))));
+        changes.extend(held.map(|(number, output)| held_change(*number, Some(output))));
+        changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
+        let position = self.position();
+        let numbers = [
+            position.low,
+            position.ingest_low,
+            position.high,
+            position.ingest_high,
+            position.floor,
+            position.floor_from,
+        ];
+        let records: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+            changes.into_iter().map(|change| (change.key, change.value)).collect();
+        value(&(numbers, records))
+    }
+
+    /// Puts a snapshot into a fresh partition and resumes it; gives the offset to go on reading at.
+    ///
+    /// # Errors
+    /// [`CorruptState`] as text where the snapshot is not one, [`ResumeError`] as text where a rule refuses its state.
+    pub fn restore(&mut self, snapshot: &[u8], rules: &mut dyn Rules) -> Result<i64, String> {
+        type Content = ([i64; 6], Vec<(Vec<u8>, Option<Vec<u8>>)>);
+        let corrupt = |what: &str| CorruptState { key: "snapshot".to_owned(), what: what.to_owned() }.to_string();
+        let body = match snapshot.split_first() {
+            Some((&VERSION, body)) => body,
+            Some((version, _)) => return Err(corrupt(&format!("format {version} is not known"))),
+            None => return Err(corrupt("it is empty")),
+        };
+        let (numbers, records): Content = postcard::from_bytes(body).map_err(|error| corrupt(&error.to_string()))?;
+        for (key, value) in &records {
+            self.load(key, value.as_deref()).map_err(|error| error.to_string())?;
+        }
+        let [low, ingest_low, high, ingest_high, floor, floor_from] = numbers;
+        let position = Position { low, ingest_low, high, ingest_high, floor, floor_from };
+        let from = self.resume(Some(position), rules).map_err(|error| error.to_string())?;
+        Ok(from.unwrap_or(low))
+    }
+
+    /// Takes in one changelog record, in the changelog's order, before [`Partition::resume`].
+    ///
+    /// # Errors
+    /// The record is none that this program wrote.
+    pub fn load(&mut self, record: &[u8], content: Option<&[u8]>) -> Result<(), CorruptState> {
+        self.load_record(record, content).ok_or_else(|| {
+            let what = match content.and_then(<[u8]>::first) {
+                Some(&version) if version != VERSION => format!("format {version} is not known to this version"),
+                _ => "its key or value does not decode".to_owned(),
+            };
+            CorruptState { key: record.escape_ascii().to_string(), what }
+        })
+    }
+
+    fn load_record(&mut self, record: &[u8], content: Option<&[u8]>) -> Option<()> {
+        let parts = parts(record)?;
+        let body = match content.map(<[u8]>::split_first) {
+            None => None,
+            Some(Some((&VERSION, body))) => Some(body),
+            Some(_) => return None,
+        };
+        let text = |index: usize| parts.get(index).and_then(|part| std::str::from_utf8(part).ok());
+        let number =
+            |index: usize| parts.get(index).and_then(|part| Some(i64::from_be_bytes((*part).try_into().ok()?)));
+        match record.first()? {
+            b's' => self.load_slot(record, (text(0)?, text(1)?, text(2)?), content, body)?,
+            b'd' => {
+                let bucket = number(0)?;
+                let sequence = u32::try_from(number(1)?).ok()?;
+                match body {
+                    Some(body) => self.dedup.load(bucket, sequence, &postcard::from_bytes::<Vec<u128>>(body).ok()?),
+                    None => self.dedup.unload(bucket),
+                }
+            }
+            b'f' => {
+                let finding = body.map(postcard::from_bytes::<Stored>).transpose().ok()?;
+                self.ledger.load(text(0)?, text(1)?, finding.map(Finding::from));
+            }
+            b'k' => self.watch.load_clock(text(0)?, body.map(postcard::from_bytes::<Clock>).transpose().ok()?),
+            b'h' => {
+                let held = body.map(postcard::from_bytes::<Held>).transpose().ok()?;
+                self.watch.load_held(u64::try_from(number(0)?).ok()?, held.map(Held::output));
+            }
+            b'w' => self.watch.sight = body.map_or(Some(Sight::default()), |body| postcard::from_bytes(body).ok())?,
+            b'm' => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn load_slot(
+        &mut self,
+        record: &[u8],
+        (rule, terminal, slot_key): (&str, &str, &str),
+        content: Option<&[u8]>,
+        body: Option<&[u8]>,
+    ) -> Option<()> {
+        let Some(index) = self.routes.rules.iter().position(|known| known.id == rule) else {
+            match content {
+                Some(content) => self.orphans.insert(record.to_vec(), content.to_vec()),
+                None => self.orphans.remove(record),
+            };
+            return Some(());
+        };
+        let number = u16::try_from(index).expect("invariant: at most RULES_MAX rules");
+        let Some(body) = body else {
+            self.keyed.load(number, terminal, slot_key, None);
+            return Some(());
+        };
+        let slot: SlotValue<'_> = postcard::from_bytes(body).ok()?;
+        let wake = slot.wake.unwrap_or(super::keyed::NEVER);
+        let loaded = self.keyed.load(number, terminal, slot_key, Some((slot.state, wake)));
+        // The last record of a key counts, whatever versions earlier ones had.
+        match loaded {
+            Some(loaded) if slot.state_version != self.routes.rules[index].state_version => {
+                self.migrating.insert(loaded, slot.state_version);
+            }
+            Some(loaded) => drop(self.migrating.remove(&loaded)),
+            None => {}
+        }
+        Some(())
+    }
+
+    /// Goes on after all loads: migrates states, and gives the offset to read from; none: from the beginning.
+    ///
+    /// # Errors
+    /// A rule refuses its stored state.
+    pub fn resume(&mut self, position: Option<Position>, rules: &mut dyn Rules) -> Result<Option<i64>, ResumeError> {
+        for (slot, version) in std::mem::take(&mut self.migrating) {
+            let (rule, state) = (self.keyed.slot(slot).rule, self.keyed.slot(slot).state.clone());
+            let refused = |reason| ResumeError { rule: self.routes.rules[rule as usize].id.clone(), version, reason };
+            let migrated = rules.migrate(rule as usize, version, &state).map_err(refused)?;
+            self.keyed.replace(slot, &migrated);
+        }
+        if let Some(position) = &position {
+            self.order.resume(position);
+        }
+        Ok(position.map(|position| position.low))
+    }
+}
+
+fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &str, slot: Option<(&[u8], Instant)>) -> Change {
+    let content = slot.map(|(state, wake)| {
+        let wake = (wake != super::keyed::NEVER).then_some(wake);
+        value(&SlotValue { state_version: rule.state_version, wake, state })
+    });
+    Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key.as_bytes()]), value: content }
+}
+
+fn dedup_change(bucket: i64, record: u32, hashes: Option<&[u128]>) -> Change {
+    let content = hashes.map(|hashes| value(&hashes));
+    Change { key: key(b'd', &[&bucket.to_be_bytes(), &i64::from(record).to_be_bytes()]), value: content }
+}
+
+fn finding_change(terminal: &str, finding: &str, content: Option<&Finding>) -> Change {
+    let content = content.map(|finding| value(&Stored::from(finding)));
+    Change { key: key(b'f', &[terminal.as_bytes(), finding.as_bytes()]), value: content }
+}
+
+fn clock_change(terminal: &str, clock: Option<&Clock>) -> Change {
+    Change { key: key(b'k', &[terminal.as_bytes()]), value: clock.map(value) }
+}
+
+fn held_change(number: u64, output: Option<&Output>) -> Change {
+    let number = i64::try_from(number).expect("invariant: numbers count up from 0");
+    Change { key: key(b'h', &[&number.to_be_bytes()]), value: output.and_then(Held::of).as_ref().map(value) }
+}

@@ -1,0 +1,80 @@
+//! Terminals (partition keys) of one partition by number, so that slots and visits name them in four bytes. A number lives as long as
+//! something refers to it.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Number of a terminal in its partition.
+pub(super) type Terminal = u32;
+
+#[derive(Debug)]
+struct Entry {
+    name: Box<str>,
+    references: u32,
+    /// The flush in which it is pending.
+    pending: u64,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Terminals {
+    entries: Vec<Entry>,
+    free: Vec<Terminal>,
+    index: HashTable<Terminal>,
+}
+
+impl Terminals {
+    /// The terminal's number, with one reference more.
+    pub(super) fn hold(&mut self, name: &str) -> Terminal {
+        let hash = xxh3_64(name.as_bytes());
+        if let Some(&terminal) = self.index.find(hash, |&number| &*self.entries[number as usize].name == name) {
+            self.entries[terminal as usize].references += 1;
+            return terminal;
+        }
+        let entry = Entry { name: name.into(), references: 1, pending: 0 };
+        let terminal = match self.free.pop() {
+            Some(terminal) => {
+                self.entries[terminal as usize] = entry;
+                terminal
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).expect("invariant: keys_max bounds the terminals")
+            }
+        };
+        let entries = &self.entries;
+        self.index.insert_unique(hash, terminal, |&number| xxh3_64(entries[number as usize].name.as_bytes()));
+        terminal
+    }
+
+    /// One reference more to a number that is held.
+    pub(super) fn hold_again(&mut self, terminal: Terminal) {
+        self.entries[terminal as usize].references += 1;
+    }
+
+    /// One reference less; the last one frees the number.
+    pub(super) fn release(&mut self, terminal: Terminal) {
+        let entry = &mut self.entries[terminal as usize];
+        entry.references -= 1;
+        if entry.references == 0 {
+            let hash = xxh3_64(entry.name.as_bytes());
+            if let Ok(found) = self.index.find_entry(hash, |&number| number == terminal) {
+                found.remove();
+            }
+            self.free.push(terminal);
+        }
+    }
+
+    pub(super) fn name(&self, terminal: Terminal) -> &str {
+        &self.entries[terminal as usize].name
+    }
+
+    /// Whether the terminal is pending in flush number `flush`.
+    pub(super) fn pending(&self, terminal: Terminal, flush: u64) -> bool {
+        self.entries[terminal as usize].pending == flush
+    }
+
+    pub(super) fn set_pending(&mut self, terminal: Terminal, flush: u64) {
+        self.entries[terminal as usize].pending = flush;
+    }
+}
