@@ -44,7 +44,7 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
         | Code::BrokerNotAvailable
         | Code::NetworkException => (
             ("broker-unreachable", Who::Operations, true),
-            "Check that the brokers run and can be reached from here, and the names in `brokers`",
+            "Check that the brokers run and can be reached from here, the names and ports in `brokers`, and whether they want TLS",
         ),
         Code::OperationTimedOut
         | Code::RequestTimedOut

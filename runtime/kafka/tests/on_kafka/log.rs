@@ -8,7 +8,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use tillwatch_core::log::{Blind, Commit, Committed, Log as _, Polled, Position, Tick};
-use tillwatch_kafka::{Config, KafkaLog};
+use tillwatch_kafka::{Config, KafkaLog, produce::Producer};
 
 #[test]
 fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
@@ -250,4 +250,35 @@ fn a_second_worker_waits_for_none_of_its_own() {
     let verdict = idle.commit(&[commit(0, 1, "not mine")]).expect("a verdict");
     assert!(matches!(verdict, Committed::Aborted { .. }), "{verdict:?}");
     assert_eq!(only.commit(&[commit(0, 10, "mine")]), Ok(Committed::Done));
+}
+
+#[test]
+fn a_position_that_the_log_no_longer_has_stops_the_worker() {
+    let config = topics("gone", "w0", 1);
+    fill(&config, 0, 3);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    until(&mut log, &mut Vec::new(), |polled, _| matches!(polled, Polled::Assigned(_)));
+    log.start(0, Some(1_000)).expect("started");
+    let error = (0..100)
+        .find_map(|_| log.poll(Duration::from_millis(100), 1, &mut |_, _| panic!("handed out")).err())
+        .expect("there is no such offset");
+    assert_eq!((error.code, error.retry), ("offset-out-of-range", false), "{error}");
+}
+
+#[test]
+fn a_header_whose_name_is_no_text_harms_nobody() {
+    let config = topics("header", "w0", 1);
+    // A sender in another language may write any bytes; this binding takes text only.
+    #[allow(unsafe_code, reason = "the name is handed on as bytes and never read as text")]
+    let name = unsafe { String::from_utf8_unchecked(vec![b'c', 0xff, 0xfe]) };
+    let mut producer = Producer::open(&config).expect("producer");
+    producer.send(&config.input, "T1", &[("ce_id", "1"), (&name, "x")], b"odd", None).expect("sent");
+    producer.send(&config.input, "T1", &[("ce_id", "2")], b"good", None).expect("sent");
+    producer.flush(Duration::from_secs(10)).expect("flushed");
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 2);
+    assert_eq!((seen[0].value.as_slice(), seen[0].headers.len()), (&b"odd"[..], 0));
+    assert_eq!((seen[1].value.as_slice(), seen[1].headers.len()), (&b"good"[..], 1));
 }
