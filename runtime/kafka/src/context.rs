@@ -64,7 +64,9 @@ impl Pulse {
             return plain;
         }
         let what = beat.health.last_error.as_ref().map_or_else(|| what.to_owned(), |last| format!("{what} ({last})"));
-        error::of_code(beat.code.unwrap_or(code), &what)
+        // Only what says more: why a broker cannot be used.
+        let blamed = beat.code.map(|code| error::of_code(code, &what)).filter(|error| error.code != "kafka-client");
+        blamed.unwrap_or_else(|| error::of_code(code, &what))
     }
 
     /// A line of librdkafka's log.
@@ -78,7 +80,7 @@ impl Pulse {
     /// An error that librdkafka reports beside any call.
     pub(crate) fn failed(&self, error: &KafkaError, reason: &str) {
         let mut beat = locked(&self.0);
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let Some(code) = error.rdkafka_error_code() else { return };
         if code == RDKafkaErrorCode::AllBrokersDown {
             beat.health.reachable = false;
         }

@@ -56,6 +56,27 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
         | Code::CoordinatorLoadInProgress
         | Code::NotCoordinator
         | Code::WaitingForCoordinator
+        | Code::BrokerDestroy
+        | Code::DestroyBroker
+        | Code::Retry
+        | Code::Outdated
+        | Code::InProgress
+        | Code::PreviousInProgress
+        | Code::ReplicaNotAvailable
+        | Code::KafkaStorageError
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
+        | Code::StaleBrokerEpoch
+        | Code::NotController
+        | Code::FetchSessionIdNotFound
+        | Code::InvalidFetchSessionEpoch
+        | Code::PreferredLeaderNotAvailable
+        | Code::EligibleLeadersNotAvailable
+        | Code::ThrottlingQuotaExceeded
+        | Code::RebalanceInProgress
+        | Code::IllegalGeneration
+        | Code::UnknownMemberId
         | Code::NotEnoughReplicas
         | Code::NotEnoughReplicasAfterAppend
         | Code::UnstableOffsetCommit
