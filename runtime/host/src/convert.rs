@@ -1,0 +1,140 @@
+//! From the generated types to the contract's, by moving; the way there borrows.
+
+use tillwatch_wit::contract as c;
+
+use crate::bindings as b;
+use crate::bindings::tillwatch::rule::types as w;
+
+pub(crate) fn visit(visit: &c::Visit) -> w::Visit {
+    let trigger = match visit.trigger {
+        c::Trigger::Timer => w::Trigger::Timer,
+        c::Trigger::Event(index) => w::Trigger::Event(index),
+    };
+    w::Visit { at: visit.at, time: visit.time, late: visit.late, trigger }
+}
+
+pub(crate) fn descriptor(descriptor: b::Descriptor) -> c::Descriptor {
+    let key = match descriptor.key {
+        w::Scope::Payment => c::Scope::Payment,
+        w::Scope::Terminal => c::Scope::Terminal,
+        w::Scope::Site => c::Scope::Site,
+        w::Scope::Acquirer => c::Scope::Acquirer,
+        w::Scope::Host => c::Scope::Host,
+        w::Scope::Version => c::Scope::Version,
+        w::Scope::Operator => c::Scope::Operator,
+        w::Scope::Region => c::Scope::Region,
+    };
+    c::Descriptor {
+        id: descriptor.id,
+        version: descriptor.version,
+        key,
+        state_version: descriptor.state_version,
+        events: descriptor.events,
+        fields: descriptor.fields,
+        capabilities: descriptor.capabilities,
+    }
+}
+
+pub(crate) fn wake(wake: w::Wake) -> c::Wake {
+    match wake {
+        w::Wake::Keep => c::Wake::Keep,
+        w::Wake::At(at) => c::Wake::At(at),
+        w::Wake::Never => c::Wake::Never,
+    }
+}
+
+pub(crate) fn change(change: w::Change) -> c::Change {
+    match change {
+        w::Change::Keep => c::Change::Keep,
+        w::Change::Put(bytes) => c::Change::Put(bytes),
+        w::Change::Clear => c::Change::Clear,
+        w::Change::Fail(reason) => c::Change::Fail(reason),
+    }
+}
+
+pub(crate) fn action(action: w::Action) -> c::Action {
+    match action {
+        w::Action::Raise(finding) => c::Action::Raise(raise(finding)),
+        w::Action::Update(updated) => c::Action::Update(c::Updated {
+            finding: updated.finding,
+            severity: updated.severity.map(severity),
+            evidence: evidence(updated.evidence),
+            details: details(updated.details),
+        }),
+        w::Action::Clear(cleared) => c::Action::Clear(c::Cleared {
+            kind: cleared.kind,
+            scope: cleared.scope,
+            resolution: cleared.resolution,
+            after_ms: cleared.after_ms,
+        }),
+        w::Action::Command(sent) => c::Action::Command(command(sent)),
+        w::Action::Cancel(cancelled) => c::Action::Cancel(c::Cancelled {
+            kind: cancelled.kind,
+            target: cancelled.target,
+            txn: cancelled.txn,
+            rail: cancelled.rail,
+            chain: cancelled.chain,
+            attempt: cancelled.attempt,
+            reason: cancelled.reason,
+        }),
+        w::Action::Derive(derived) => {
+            c::Action::Derive(c::Derived { event: derived.event, details: details(derived.details) })
+        }
+    }
+}
+
+fn raise(finding: w::Finding) -> c::Finding {
+    c::Finding {
+        kind: finding.kind,
+        severity: severity(finding.severity),
+        generation: finding.generation,
+        scope: finding.scope,
+        deadline: finding.deadline,
+        amount: finding.amount,
+        currency: finding.currency,
+        broke_at: finding.broke_at,
+        evidence: evidence(finding.evidence),
+        details: details(finding.details),
+    }
+}
+
+fn command(command: w::Command) -> c::Command {
+    c::Command {
+        kind: command.kind,
+        target: command.target,
+        txn: command.txn,
+        rail: command.rail,
+        finding: command.finding,
+        cause: command.cause,
+        evidence: evidence(command.evidence),
+        not_before: command.not_before,
+        expires_at: command.expires_at,
+        preconditions: command.preconditions,
+        chain: command.chain,
+        attempt: command.attempt,
+        max_attempts: command.max_attempts,
+        details: details(command.details),
+    }
+}
+
+fn severity(severity: w::Severity) -> c::Severity {
+    match severity {
+        w::Severity::Info => c::Severity::Info,
+        w::Severity::Warning => c::Severity::Warning,
+        w::Severity::Critical => c::Severity::Critical,
+    }
+}
+
+fn evidence(evidence: Vec<w::Evidence>) -> Vec<c::Evidence> {
+    evidence.into_iter().map(|item| c::Evidence { event: item.event, id: item.id, time: item.time }).collect()
+}
+
+fn details(details: Vec<(String, w::Value)>) -> c::Details {
+    let value = |value| match value {
+        w::Value::Text(text) => c::Value::Text(text),
+        w::Value::Integer(integer) => c::Value::Integer(integer),
+        w::Value::Number(number) => c::Value::Number(number),
+        w::Value::Flag(flag) => c::Value::Flag(flag),
+    };
+    details.into_iter().map(|(name, given)| (name, value(given))).collect()
+}
