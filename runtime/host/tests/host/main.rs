@@ -1,0 +1,7 @@
+//! The host with real guests, most of them hostile.
+
+mod cache;
+mod faults;
+mod limits;
+mod load;
+mod support;
