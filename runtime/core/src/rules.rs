@@ -11,11 +11,25 @@ pub type RuleIndex = usize;
 /// Why a visit counts for nothing. `code` is a heading of `docs/runbook.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// `trap`, `fuel`, `memory`, `output-max`, `state-max`, `bad-output`, `rule-failed`, `rounds-max`, `keys-max` or `findings-max`.
+    /// One of [`FAULTS`].
     pub code: &'static str,
     /// For a person: what happened, one line, bounded. The same on every replay.
     pub reason: String,
 }
+
+/// Every code of a [`Fault`].
+pub const FAULTS: &[&str] = &[
+    "trap",
+    "fuel",
+    "memory",
+    "output-max",
+    "state-max",
+    "bad-output",
+    "rule-failed",
+    "rounds-max",
+    "keys-max",
+    "findings-max",
+];
 
 /// The result of one call.
 #[derive(Debug, Default)]

@@ -218,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn the_runbook_has_a_heading_for_everything_that_leads_there() {
+        let runbook = include_str!("../../../docs/runbook.md");
+        let headings: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        let kinds = FINDINGS.iter().map(|(kind, ..)| *kind);
+        let commands = COMMANDS.iter().map(|(kind, _)| *kind);
+        let codes = crate::cloudevents::CODES.iter().chain(crate::rules::FAULTS).copied();
+        for name in kinds.chain(commands).chain(codes) {
+            assert_eq!(headings.iter().filter(|heading| **heading == name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
     fn every_kind_of_the_specification_has_a_text() {
         let events = include_str!("../../../docs/spec/events.md");
         let table = events.split("| kind | in short | broke_at |").nth(1).unwrap();

@@ -9,6 +9,7 @@ use rdkafka::{
     config::FromClientConfigAndContext as _,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    metadata::Metadata,
 };
 use tillwatch_core::log::{LogError, Topic, Who};
 
@@ -152,6 +153,9 @@ enum Rule {
 /// A dead letter holds a whole input record, in base64 where it is JSON.
 const DEAD_LETTER_BYTES: i64 = 4 << 20;
 
+/// How long the client's events are waited for after a call has failed.
+const EVENTS_WAIT: Duration = Duration::from_millis(50);
+
 /// What a topic must and should have.
 struct Role {
     topic: String,
@@ -230,13 +234,29 @@ pub(crate) fn ready(config: &Config, client: &BaseConsumer<Observer>) -> Result<
     Err(LogError { code: first.code(), what: what.join("; "), who: Who::Operations, retry: false })
 }
 
+/// All topics there are.
+pub(crate) fn metadata(
+    client: &BaseConsumer<Observer>,
+    config: &Config,
+    what: impl Fn() -> String,
+) -> Result<Metadata, LogError> {
+    let answer = client.fetch_metadata(None, client::request(config));
+    let pulse = &client.context().pulse;
+    match answer {
+        Ok(metadata) => {
+            pulse.reached();
+            Ok(metadata)
+        }
+        Err(failure) => {
+            // The call says only that it has waited; the reason is among the client's events.
+            while client.poll(EVENTS_WAIT).is_some() {}
+            Err(pulse.explain(&failure, &what()))
+        }
+    }
+}
+
 fn found(config: &Config, client: &BaseConsumer<Observer>) -> Result<Found, LogError> {
-    let metadata = client.fetch_metadata(None, client::request(config)).map_err(|failure| {
-        // The reason is among the client's events.
-        while client.poll(Duration::ZERO).is_some() {}
-        client.context().pulse.explain(&failure, &format!("asking {} for its topics", config.brokers.join(",")))
-    })?;
-    client.context().pulse.reached();
+    let metadata = metadata(client, config, || format!("asking {} for its topics", config.brokers.join(",")))?;
     let replicas = |topic: &rdkafka::metadata::MetadataTopic| {
         topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0)
     };

@@ -50,19 +50,23 @@ impl Pulse {
     /// The error of a call that failed, with what librdkafka said beside it: a call that waits for a broker says only that it has waited,
     /// the reason (no connection, a certificate, a password) comes apart.
     pub(crate) fn explain(&self, failure: &KafkaError, what: &str) -> LogError {
-        let beat = locked(&self.0);
-        let what = match &beat.health.last_error {
-            Some(last) if !beat.health.reachable => format!("{what}: {failure} ({last})"),
-            _ => format!("{what}: {failure}"),
-        };
-        let plain = error::of(failure, "");
-        match beat.code {
-            Some(code) if plain.retry && !beat.health.reachable => error::of_code(code, &what),
-            _ => LogError {
-                what: failure.rdkafka_error_code().map_or(plain.what, |code| error::of_code(code, &what).what),
-                ..plain
-            },
+        match failure.rdkafka_error_code() {
+            Some(code) => self.explain_code(code, &format!("{what}: {failure}")),
+            None => error::of(failure, what),
         }
+    }
+
+    /// As [`Pulse::explain`], for a code.
+    pub(crate) fn explain_code(&self, code: RDKafkaErrorCode, what: &str) -> LogError {
+        let plain = error::of_code(code, what);
+        let beat = locked(&self.0);
+        if beat.health.reachable || !plain.retry {
+            return plain;
+        }
+        let what = beat.health.last_error.as_ref().map_or_else(|| what.to_owned(), |last| format!("{what} ({last})"));
+        // Only what says more: why a broker cannot be used.
+        let blamed = beat.code.map(|code| error::of_code(code, &what)).filter(|error| error.code != "kafka-client");
+        blamed.unwrap_or_else(|| error::of_code(code, &what))
     }
 
     /// A line of librdkafka's log.
@@ -76,17 +80,16 @@ impl Pulse {
     /// An error that librdkafka reports beside any call.
     pub(crate) fn failed(&self, error: &KafkaError, reason: &str) {
         let mut beat = locked(&self.0);
-        match error.rdkafka_error_code() {
-            // It says less than the error of the broker that went down last.
-            Some(RDKafkaErrorCode::AllBrokersDown) => {
-                beat.health.reachable = false;
-                beat.code.get_or_insert(RDKafkaErrorCode::AllBrokersDown);
-                beat.health.last_error.get_or_insert(format!("{error}: {reason}"));
-            }
-            code => {
-                beat.code = code;
-                beat.health.last_error = Some(format!("{error}: {reason}"));
-            }
+        let Some(code) = error.rdkafka_error_code() else { return };
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            beat.health.reachable = false;
+        }
+        // A wrong password is told as such once, and then as connections that end.
+        let told = beat.code.is_some_and(|known| !error::of_code(known, "").retry && error::of_code(code, "").retry);
+        // That all brokers are down says less than why the last one is.
+        if !told && (code != RDKafkaErrorCode::AllBrokersDown || beat.code.is_none()) {
+            beat.code = Some(code);
+            beat.health.last_error = Some(reason.to_owned());
         }
     }
 
@@ -261,7 +264,7 @@ impl ProducerContext for Sender {
             if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
                 return;
             }
-            let what = format!("a record for {}-{} was not delivered: {code}", message.topic(), message.partition());
+            let what = format!("a record for {} was not delivered: {code}", message.topic());
             locked(&self.failure).get_or_insert(Failure { code, what });
         }
     }

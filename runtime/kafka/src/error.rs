@@ -44,7 +44,7 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
         | Code::BrokerNotAvailable
         | Code::NetworkException => (
             ("broker-unreachable", Who::Operations, true),
-            "Check that the brokers run and can be reached from here, and the names in `brokers`",
+            "Check that the brokers run and can be reached from here, the names and ports in `brokers`, and whether they want TLS",
         ),
         Code::OperationTimedOut
         | Code::RequestTimedOut
@@ -56,6 +56,27 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
         | Code::CoordinatorLoadInProgress
         | Code::NotCoordinator
         | Code::WaitingForCoordinator
+        | Code::BrokerDestroy
+        | Code::DestroyBroker
+        | Code::Retry
+        | Code::Outdated
+        | Code::InProgress
+        | Code::PreviousInProgress
+        | Code::ReplicaNotAvailable
+        | Code::KafkaStorageError
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
+        | Code::StaleBrokerEpoch
+        | Code::NotController
+        | Code::FetchSessionIdNotFound
+        | Code::InvalidFetchSessionEpoch
+        | Code::PreferredLeaderNotAvailable
+        | Code::EligibleLeadersNotAvailable
+        | Code::ThrottlingQuotaExceeded
+        | Code::RebalanceInProgress
+        | Code::IllegalGeneration
+        | Code::UnknownMemberId
         | Code::NotEnoughReplicas
         | Code::NotEnoughReplicasAfterAppend
         | Code::UnstableOffsetCommit

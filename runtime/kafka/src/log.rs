@@ -29,11 +29,15 @@ use crate::{
     restore::Restore,
     tick::Ticks,
     transaction::{Outcome, Transactions},
+    wait::Deadline,
 };
 
 /// How often in a row a new producer may be fenced before another live worker with the same slot must be assumed. Being fenced once is
 /// normal: a successor that took this worker for dead, or a transaction that the broker timed out.
 const FENCED_MAX: u32 = 3;
+/// Within this time of being fenced from the group, being fenced again means another live worker with the same slot. Once is normal: a static
+/// member whose request to join was lost with its broker asks again under a new id, and fences its own first attempt.
+const FENCED_AGAIN: Duration = Duration::from_secs(30);
 /// How long closing waits for ticks under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -61,6 +65,12 @@ pub struct KafkaLog {
     ticks: Ticks,
     shares: BTreeMap<PartitionId, Share>,
     fenced: u32,
+    /// Until when being fenced from the group again means a twin.
+    twin: Option<Deadline>,
+    /// Whether librdkafka waits for the answer to a revocation.
+    unanswered: bool,
+    /// Whether the driver was told that no broker is to be reached.
+    away: bool,
 }
 
 impl KafkaLog {
@@ -79,22 +89,20 @@ impl KafkaLog {
         let id = config.transactional_id();
         let transactions = Transactions::open(config, &id, &pulse)?;
         let ticks = Ticks::open(config, &pulse)?;
-        let consumer: BaseConsumer<Member> = client::member(config)
-            .create_with_context(Member::new(Arc::clone(&pulse)))
-            .map_err(|error| error::of(&error, "starting the consumer"))?;
-        consumer
-            .subscribe(&[&config.input])
-            .map_err(|error| error::of(&error, &format!("subscribing to {}", config.input)))?;
+        let consumer = member(config, &pulse)?;
         Ok(Self {
             config: config.clone(),
             id,
             pulse,
-            consumer: Some(Arc::new(consumer)),
+            consumer: Some(consumer),
             transactions: Some(transactions),
             restore,
             ticks,
             shares: BTreeMap::new(),
             fenced: 0,
+            twin: None,
+            unanswered: false,
+            away: false,
         })
     }
 
@@ -137,6 +145,18 @@ impl KafkaLog {
             let started = matches!(self.shares.get(id), Some(Share::Started { .. }));
             self.shares.insert(*id, share(started));
         }
+        self.unanswered = true;
+    }
+
+    /// Joins the group anew after its consumer has failed for good; all partitions are gone.
+    fn rejoin(&mut self) -> Result<Polled, LogError> {
+        self.consumer().context().close();
+        self.consumer = Some(member(&self.config, &self.pulse)?);
+        self.unanswered = false;
+        for share in self.shares.values_mut() {
+            *share = Share::Lost { started: false };
+        }
+        Ok(Polled::Lost(self.shares.keys().copied().collect()))
     }
 
     fn assign(&self, partitions: &TopicPartitionList) -> Result<(), LogError> {
@@ -161,10 +181,23 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// What a consumer error means: nothing, an error for the driver.
-    fn polled(&self, failure: &KafkaError) -> Result<(), LogError> {
-        let code = failure.rdkafka_error_code();
-        match code {
+    /// What a consumer error means: nothing, the loss of all partitions, or an error for the driver.
+    fn polled(&mut self, failure: &KafkaError) -> Result<Polled, LogError> {
+        let explained = || self.pulse.explain(failure, &format!("polling {}", self.config.input));
+        if matches!(failure, KafkaError::MessageConsumptionFatal(_)) {
+            if self.twin.is_some_and(|twin| !twin.over()) {
+                return Err(explained());
+            }
+            self.twin = Some(Deadline::after(FENCED_AGAIN));
+            return self.rejoin();
+        }
+        match failure.rdkafka_error_code() {
+            // It is told again with every attempt to connect.
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.away => Ok(Polled::Records),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.away = true;
+                Err(explained())
+            }
             // One of several brokers, or time-outs that librdkafka retries by itself: `health` has the words.
             Some(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -175,10 +208,8 @@ impl KafkaLog {
                 | RDKafkaErrorCode::RebalanceInProgress
                 // A revocation as lost follows it.
                 | RDKafkaErrorCode::PollExceeded,
-            ) => Ok(()),
-            _ => {
-                Err(self.pulse.explain(failure, &format!("polling {}", self.config.input)))
-            }
+            ) => Ok(Polled::Records),
+            _ => Err(explained()),
         }
     }
 
@@ -250,6 +281,7 @@ impl Log for KafkaLog {
         sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
     ) -> Result<Polled, LogError> {
         self.ticks.serve();
+        self.away = self.away && !self.pulse.read().reachable;
         if let Some(change) = self.change()? {
             return Ok(change);
         }
@@ -261,7 +293,10 @@ impl Log for KafkaLog {
             wait = Duration::ZERO;
             match polled {
                 Ok(message) => self.sink(&message, sink)?,
-                Err(failure) => self.polled(&failure)?,
+                Err(failure) => match self.polled(&failure)? {
+                    Polled::Records => {}
+                    lost => return Ok(lost),
+                },
             }
         }
         Ok(self.change()?.unwrap_or(Polled::Records))
@@ -301,9 +336,11 @@ impl Log for KafkaLog {
                 leaving.add_partition(&self.config.input, *partition);
             }
         }
-        self.consumer()
-            .incremental_unassign(&leaving)
-            .map_err(|error| error::of(&error, &format!("releasing partitions of {}", self.config.input)))?;
+        if std::mem::take(&mut self.unanswered) {
+            self.consumer()
+                .incremental_unassign(&leaving)
+                .map_err(|error| error::of(&error, &format!("releasing partitions of {}", self.config.input)))?;
+        }
         for partition in partitions {
             self.shares.remove(partition);
         }
@@ -382,6 +419,17 @@ impl Drop for KafkaLog {
         // Whoever wants to know of a failure calls `close`.
         let _ = self.close();
     }
+}
+
+/// A consumer that joins the group.
+fn member(config: &Config, pulse: &Arc<Pulse>) -> Result<Arc<BaseConsumer<Member>>, LogError> {
+    let consumer: BaseConsumer<Member> = client::member(config)
+        .create_with_context(Member::new(Arc::clone(pulse)))
+        .map_err(|error| error::of(&error, "starting the consumer"))?;
+    consumer
+        .subscribe(&[&config.input])
+        .map_err(|error| error::of(&error, &format!("subscribing to {}", config.input)))?;
+    Ok(Arc::new(consumer))
 }
 
 /// A record's ingest time: the broker's, or the sender's where the config takes that.

@@ -91,7 +91,7 @@ impl Producer {
     fn delivered(&self) -> Result<(), LogError> {
         match self.producer.context().take_failure() {
             None => Ok(()),
-            Some(failure) => Err(error::of_code(failure.code, &failure.what)),
+            Some(failure) => Err(self.pulse.explain_code(failure.code, &failure.what)),
         }
     }
 }

@@ -13,7 +13,7 @@ use tillwatch_core::{
 };
 
 use crate::{
-    client,
+    admin, client,
     config::Config,
     context::{Observer, Pulse},
     error, log,
@@ -120,11 +120,8 @@ impl Reader {
         let consumer: BaseConsumer<Observer> = client::reader(config)
             .create_with_context(Observer { pulse: Arc::clone(&pulse) })
             .map_err(|error| error::of(&error, &format!("starting a reader of {topic}")))?;
-        let metadata = consumer.fetch_metadata(None, client::request(config)).map_err(|failure| {
-            while consumer.poll(Duration::ZERO).is_some() {}
-            pulse.explain(&failure, &format!("asking {} for topic {topic}", config.brokers.join(",")))
-        })?;
-        pulse.reached();
+        let metadata =
+            admin::metadata(&consumer, config, || format!("asking {} for topic {topic}", config.brokers.join(",")))?;
         let partitions: Vec<PartitionId> = metadata
             .topics()
             .iter()

@@ -75,8 +75,13 @@ impl Restore {
         if let Some(by) = by {
             drop(Transactions::open(config, by, pulse)?);
         }
-        let deadline = Deadline::after(Duration::from_millis(config.timeouts.restore_ms.into()));
-        self.offset(&self.committed, config, partition, deadline.left())
+        let wait = Duration::from_millis(config.timeouts.restore_ms.into());
+        self.offset(&self.committed, config, partition, wait).map_err(|error| match error.code {
+            "kafka-timeout" => {
+                hanging(config, &format!("the committed offset of {}-{partition}", config.input), &error.what)
+            }
+            _ => error,
+        })
     }
 
     /// Whether an undecided transaction stands in the changelog, and goes on standing there.
@@ -184,16 +189,8 @@ impl Restore {
                 return Ok(());
             }
             if deadline.over() {
-                return Err(LogError {
-                    code: "kafka-timeout",
-                    what: format!(
-                        "{}-{partition} is held back at offset {stable} of {end} by an undecided transaction for more than {} ms. Find it \
-                         with kafka-transactions.sh find-hanging, and abort it",
-                        config.changelog, config.timeouts.restore_ms
-                    ),
-                    who: Who::Operations,
-                    retry: true,
-                });
+                let what = format!("{}-{partition}", config.changelog);
+                return Err(hanging(config, &what, &format!("stable is {stable} of {end}")));
             }
             self.committed.poll(LOOK_EVERY);
         }
@@ -236,5 +233,19 @@ impl Restore {
                 ));
             }
         }
+    }
+}
+
+/// The error for a transaction that nobody ends.
+fn hanging(config: &Config, what: &str, detail: &str) -> LogError {
+    LogError {
+        code: "transaction-hanging",
+        what: format!(
+            "{what} has been held back by an undecided transaction for more than {} ms ({detail}). The broker ends one by itself after its \
+             time-out; one that stays is found with kafka-transactions.sh find-hanging and ended with kafka-transactions.sh abort",
+            config.timeouts.restore_ms
+        ),
+        who: Who::Operations,
+        retry: true,
     }
 }

@@ -102,7 +102,7 @@ impl Ticks {
     pub(crate) fn append(&self, topic: &str, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
         self.serve();
         if let Some(failure) = self.producer.context().state().failure.take() {
-            return Err(error::of_code(failure.code, &failure.what));
+            return Err(self.producer.context().pulse.explain_code(failure.code, &failure.what));
         }
         let pending = self.producer.context().state().pending.get(&partition).copied().unwrap_or(0);
         if pending > 0 && tick.blind.is_none() {

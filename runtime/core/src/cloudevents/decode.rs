@@ -177,36 +177,36 @@ impl Decoder {
         if subject.is_none() && event_type.event_type().is_some_and(|row| row.about_payment) {
             return Err(Failure::missing(Attribute::Subject.name()));
         }
-        let custom = event_type == TypeId::CUSTOM;
         let whole = self.data(envelope, event_type)?;
-
-        let patched = self.patched(payload);
-        let whole_bytes = if let Some(Whole::Own(bytes)) = &whole { bytes.len() } else { 0 };
-        let mut buffer = Vec::with_capacity(
-            patched.len()
-                + id.len()
-                + source.len()
-                + key.len()
-                + subject.map_or(0, str::len)
-                + if custom { name.len() } else { 0 }
-                + whole_bytes
-                + self.fields.extra_bytes(),
-        );
-        buffer.extend_from_slice(&patched);
-        let mut event = Event::new(buffer);
+        let custom = if event_type == TypeId::CUSTOM { name } else { "" };
+        let attributes = [
+            (FieldId::ID, id),
+            (FieldId::SOURCE, source),
+            (FieldId::PARTITIONKEY, key),
+            (FieldId::SUBJECT, subject.unwrap_or_default()),
+            (FieldId::TYPE, custom),
+        ];
+        let mut event = self.event(&self.patched(payload), &attributes, whole);
         event.set_type(event_type);
         if let Some(time) = time {
             event.set_time(time);
         }
-        event.push(FieldId::ID, id.as_bytes());
-        event.push(FieldId::SOURCE, source.as_bytes());
-        event.push(FieldId::PARTITIONKEY, key.as_bytes());
-        if let Some(subject) = subject {
-            event.push(FieldId::SUBJECT, subject.as_bytes());
-        }
-        if custom {
-            self.counts.custom += 1;
-            event.push(FieldId::TYPE, name.as_bytes());
+        self.counts.events += 1;
+        self.counts.custom += u64::from(event_type == TypeId::CUSTOM);
+        Ok(Body::Event(event))
+    }
+
+    /// An event over its payload, in one allocation of the right size.
+    fn event(&self, payload: &[u8], attributes: &[(FieldId, &str)], whole: Option<Whole>) -> Event {
+        let own = if let Some(Whole::Own(bytes)) = &whole { bytes.len() } else { 0 };
+        let beside = attributes.iter().map(|(_, text)| text.len()).sum::<usize>() + own + self.fields.extra_bytes();
+        let mut buffer = Vec::with_capacity(payload.len() + beside);
+        buffer.extend_from_slice(payload);
+        let mut event = Event::new(buffer);
+        for (field, text) in attributes {
+            if !text.is_empty() {
+                event.push(*field, text.as_bytes());
+            }
         }
         match whole {
             Some(Whole::Range(start, end)) => event.range(FieldId::DATA, start, end),
@@ -214,8 +214,7 @@ impl Decoder {
             None => {}
         }
         self.fields.give(&mut event);
-        self.counts.events += 1;
-        Ok(Body::Event(event))
+        event
     }
 
     /// Reads the fields of `data`; gives the whole of it as CBOR for events of unknown types.
@@ -283,6 +282,7 @@ impl Decoder {
         raw: &RawRecord<'_>,
         failure: Failure,
     ) -> Body {
+        let (code, reason) = failure.into_parts();
         let mut changed = false;
         let mut masked = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
@@ -293,8 +293,8 @@ impl Decoder {
             topic: self.topic.clone(),
             partition,
             offset,
-            code: failure.code.to_owned(),
-            reason: failure.reason,
+            code: code.to_owned(),
+            reason,
             rule: None,
             visit_key: None,
             key: raw.key.map(&mut masked),
@@ -360,8 +360,8 @@ impl<'a> Owned<'a> {
 
 fn needs_mask(raw: &RawRecord<'_>) -> bool {
     raw.value.is_some_and(mask::suspect)
-        || raw.key.is_some_and(mask::suspect)
-        || raw.headers.iter().any(|(_, value)| mask::suspect(value))
+        || raw.key.is_some_and(mask::long_run)
+        || raw.headers.iter().any(|(_, value)| mask::long_run(value))
 }
 
 fn mask_in(bytes: &mut [u8], format: Format) -> bool {

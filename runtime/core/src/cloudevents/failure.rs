@@ -33,18 +33,25 @@ pub(super) const TOMBSTONE: &str = "tombstone";
 pub(super) const TOO_DEEP: &str = "too-deep";
 pub(super) const TOO_LARGE: &str = "too-large";
 
-/// What is wrong with a record.
+/// What is wrong with a record. Boxed, since it travels in every result of the hot path and is hardly ever there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// One of [`CODES`].
-    pub(super) code: &'static str,
-    /// For a person: what is wrong, where.
-    pub(super) reason: String,
+pub(super) struct Failure(Box<Why>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Why {
+    code: &'static str,
+    reason: String,
 }
 
 impl Failure {
+    #[cold]
     pub(super) fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self(Box::new(Why { code, reason: reason.into() }))
+    }
+
+    /// One of [`CODES`], and for a person what is wrong, where.
+    pub(super) fn into_parts(self) -> (&'static str, String) {
+        (self.0.code, self.0.reason)
     }
 
     pub(super) fn field(name: &str, expected: &str, found: &str) -> Self {

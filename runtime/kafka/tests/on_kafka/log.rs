@@ -7,8 +7,8 @@ use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
-use tillwatch_core::log::{Blind, Commit, Committed, Log as _, Polled, Position, Tick};
-use tillwatch_kafka::{Config, KafkaLog};
+use tillwatch_core::log::{Blind, Commit, Committed, Log as _, LogError, Polled, Position, Tick};
+use tillwatch_kafka::{Config, KafkaLog, produce::Producer};
 
 #[test]
 fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
@@ -93,21 +93,32 @@ fn a_zombie_is_fenced_by_its_successor() {
     let (_, restored) = join(&mut successor).remove(0);
     assert_eq!(restored.position, Some(at(1)));
 
-    // The group has fenced it too: it cannot commit with a new producer, and its poll says what is wrong.
-    let again = zombie.commit(&[commit(0, 2, "zombie")]);
-    assert!(matches!(again, Ok(Committed::Aborted { .. })), "{again:?}");
-    let fenced = (0..100)
-        .find_map(|_| zombie.poll(Duration::from_millis(100), 10, &mut |_, _| {}).err())
-        .expect("the zombie learns that it is fenced");
+    // Being fenced from the group may have other reasons, so each joins anew once; the one that is fenced again says what is wrong.
+    let fenced = (0..600).find_map(|_| turn(&mut successor).and_then(|()| turn(&mut zombie)).err());
+    let fenced = fenced.expect("one learns that there is another");
     assert_eq!((fenced.code, fenced.retry), ("fenced", false), "{fenced}");
-
-    // Its last attempt has fenced the successor's producer in turn; the successor makes another one.
-    let mut done = successor.commit(&[commit(0, 2, "successor")]);
-    if matches!(done, Ok(Committed::Aborted { .. })) {
-        done = successor.commit(&[commit(0, 2, "successor")]);
-    }
-    assert_eq!(done, Ok(Committed::Done));
+    zombie.close().expect("closed");
+    let done = (0..600).find(|_| {
+        turn(&mut successor).expect("it goes on");
+        successor.commit(&[commit(0, 2, "successor")]) == Ok(Committed::Done)
+    });
+    assert!(done.is_some(), "the successor commits");
     assert_eq!(committed(&config, &config.outputs.findings), ["first", "successor"]);
+}
+
+/// Polls once and answers what it says.
+fn turn(log: &mut KafkaLog) -> Result<(), LogError> {
+    match log.poll(Duration::from_millis(20), 10, &mut |_, _| {})? {
+        Polled::Records => {}
+        Polled::Assigned(partitions) => {
+            for partition in partitions {
+                let from = log.restore(partition, &mut |_, _| {}, &mut |_| {})?.map(|position| position.low);
+                log.start(partition, from)?;
+            }
+        }
+        Polled::Revoking(partitions) | Polled::Lost(partitions) => log.release(&partitions)?,
+    }
+    Ok(())
 }
 
 #[test]
@@ -250,4 +261,35 @@ fn a_second_worker_waits_for_none_of_its_own() {
     let verdict = idle.commit(&[commit(0, 1, "not mine")]).expect("a verdict");
     assert!(matches!(verdict, Committed::Aborted { .. }), "{verdict:?}");
     assert_eq!(only.commit(&[commit(0, 10, "mine")]), Ok(Committed::Done));
+}
+
+#[test]
+fn a_position_that_the_log_no_longer_has_stops_the_worker() {
+    let config = topics("gone", "w0", 1);
+    fill(&config, 0, 3);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    until(&mut log, &mut Vec::new(), |polled, _| matches!(polled, Polled::Assigned(_)));
+    log.start(0, Some(1_000)).expect("started");
+    let error = (0..100)
+        .find_map(|_| log.poll(Duration::from_millis(100), 1, &mut |_, _| panic!("handed out")).err())
+        .expect("there is no such offset");
+    assert_eq!((error.code, error.retry), ("offset-out-of-range", false), "{error}");
+}
+
+#[test]
+fn a_header_whose_name_is_no_text_harms_nobody() {
+    let config = topics("header", "w0", 1);
+    // A sender in another language may write any bytes; this binding takes text only.
+    #[allow(unsafe_code, reason = "the name is handed on as bytes and never read as text")]
+    let name = unsafe { String::from_utf8_unchecked(vec![b'c', 0xff, 0xfe]) };
+    let mut producer = Producer::open(&config).expect("producer");
+    producer.send(&config.input, "T1", &[("ce_id", "1"), (&name, "x")], b"odd", None).expect("sent");
+    producer.send(&config.input, "T1", &[("ce_id", "2")], b"good", None).expect("sent");
+    producer.flush(Duration::from_secs(10)).expect("flushed");
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 2);
+    assert_eq!((seen[0].value.as_slice(), seen[0].headers.len()), (&b"odd"[..], 0));
+    assert_eq!((seen[1].value.as_slice(), seen[1].headers.len()), (&b"good"[..], 1));
 }
