@@ -120,7 +120,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Unreachable(error) => write!(f, "{}", error.what),
             Self::Missing { topic } => {
-                write!(f, "topic {topic} does not exist: create it with `tillwatch topics --create`")
+                write!(f, "topic {topic} does not exist: create it with `tillwatch topics create`")
             }
             Self::Partitions { topic, want, have, .. } => write!(
                 f,

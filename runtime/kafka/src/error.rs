@@ -95,7 +95,7 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
             (("kafka-authorization", Who::Operations, false), "Give this user the rights that docs/runbook.md lists")
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
-            (("topic-missing", Who::Operations, false), "Create it with `tillwatch topics --create`")
+            (("topic-missing", Who::Operations, false), "Create it with `tillwatch topics create`")
         }
         Code::Fenced | Code::FencedInstanceId | Code::ProducerFenced | Code::InvalidProducerEpoch => (
             ("fenced", Who::Operations, false),
@@ -103,7 +103,7 @@ fn class(code: RDKafkaErrorCode) -> (Class, &'static str) {
         ),
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => (
             ("record-too-large", Who::Operations, false),
-            "Raise the topic's max.message.bytes to what `tillwatch topics` asks for",
+            "Raise the topic's max.message.bytes to what `tillwatch topics check` asks for",
         ),
         Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => (
             ("offset-out-of-range", Who::Operations, false),

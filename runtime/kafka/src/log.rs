@@ -440,8 +440,8 @@ fn ingest(message: &BorrowedMessage<'_>, config: &Config) -> Result<i64, LogErro
         Timestamp::CreateTime(_) | Timestamp::NotAvailable => Err(LogError {
             code: "topic-settings",
             what: format!(
-                "{}-{} at offset {} has no timestamp of the broker's. Set message.timestamp.type=LogAppendTime on the topic (`tillwatch \
-                 topics`); where recorded timestamps are wanted, for a backfill, set `recorded_timestamps`",
+                "{}-{} at offset {} has no timestamp of the broker's. Set message.timestamp.type=LogAppendTime on the topic, see \
+                 `tillwatch topics check`; where recorded timestamps are wanted, for a backfill, set `recorded_timestamps`",
                 message.topic(),
                 message.partition(),
                 message.offset()
