@@ -51,6 +51,8 @@ pub struct Decoder {
     fields: Fields,
     counts: Counts,
     pub(super) patch: Option<Patch>,
+    /// Whether something was masked in the record at hand.
+    pub(super) masked: bool,
     pub(super) last_ingest: Instant,
 }
 
@@ -76,6 +78,7 @@ impl Decoder {
             fields: Fields::default(),
             counts: Counts::default(),
             patch: None,
+            masked: false,
             last_ingest: 0,
         }
     }
@@ -88,6 +91,7 @@ impl Decoder {
 
     /// Reads one record of a log.
     pub fn decode(&mut self, partition: PartitionId, raw: RawRecord<'_>) -> Record {
+        self.begin();
         let size = raw.key.map_or(0, <[u8]>::len)
             + raw.value.map_or(0, <[u8]>::len)
             + raw.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
@@ -97,7 +101,7 @@ impl Decoder {
             self.unreadable(partition, Some(raw.offset), &raw, failure)
         } else if needs_mask(&raw) {
             let owned = Owned::masked(&raw);
-            self.counts.masked += u64::from(owned.changed);
+            self.masked = owned.changed;
             let headers: Vec<(&str, &[u8])> =
                 owned.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
             let masked =
@@ -106,11 +110,17 @@ impl Decoder {
         } else {
             self.body(partition, raw)
         };
+        self.count_masked();
         Record { offset: raw.offset, ingest: raw.ingest, body }
     }
 
-    fn body(&mut self, partition: PartitionId, raw: RawRecord<'_>) -> Body {
+    /// Forgets the record before.
+    pub(super) fn begin(&mut self) {
         self.patch = None;
+        self.masked = false;
+    }
+
+    fn body(&mut self, partition: PartitionId, raw: RawRecord<'_>) -> Body {
         match self.read(&raw) {
             Ok(body) => body,
             Err(failure) => self.unreadable(partition, Some(raw.offset), &raw, failure),
@@ -255,7 +265,7 @@ impl Decoder {
     fn base64(&mut self, text: &str, start: Option<usize>, format: Format) -> Result<Vec<u8>, Failure> {
         let mut bytes = STANDARD.decode(text).map_err(|_| Failure::new(BAD_ATTRIBUTE, "`data_base64` is no base64"))?;
         if mask::suspect(&bytes) && mask_in(&mut bytes, format) {
-            self.counts.masked += 1;
+            self.masked = true;
             self.patch = Some(Patch { start, text: STANDARD.encode(&bytes), format });
         }
         Ok(bytes)
@@ -308,7 +318,7 @@ impl Decoder {
                 .collect(),
             bytes: raw.value.map(|value| masked(&self.patched(value))),
         };
-        self.counts.masked += u64::from(changed);
+        self.masked |= changed;
         self.dead(letter)
     }
 
@@ -319,7 +329,7 @@ impl Decoder {
     }
 
     pub(super) fn count_masked(&mut self) {
-        self.counts.masked += 1;
+        self.counts.masked += u64::from(self.masked);
     }
 }
 

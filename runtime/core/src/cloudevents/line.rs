@@ -41,10 +41,8 @@ impl Decoder {
     pub fn decode_line(&mut self, number: u64, line: &[u8]) -> Record {
         let offset = i64::try_from(number).expect("invariant: a file has fewer than 2^63 lines");
         let mut line = line.trim_ascii().to_vec();
-        if mask::suspect(&line) && mask::json(&mut line) {
-            self.count_masked();
-        }
-        self.patch = None;
+        self.begin();
+        self.masked = mask::suspect(&line) && mask::json(&mut line);
         let mut origin = Origin { partition: 0, offset, ingest: self.last_ingest };
         let body = match self.read_line(&line, &mut origin) {
             Ok(body) => body,
@@ -53,20 +51,24 @@ impl Decoder {
                 self.unreadable(origin.partition, Some(origin.offset), &raw, failure)
             }
         };
+        self.count_masked();
         self.last_ingest = self.last_ingest.max(origin.ingest);
         Record { offset, ingest: origin.ingest, body }
     }
 
     fn read_line(&mut self, line: &[u8], origin: &mut Origin) -> Result<Body, Failure> {
-        let max = self.limits.record_bytes_max.saturating_mul(2);
         if line.is_empty() {
             return Err(Failure::new(EMPTY, "the line is empty"));
         }
-        if line.len() > max {
-            let reason = format!("the line has {} bytes; twice `record_bytes_max` is {max}", line.len());
+        let envelope = json::envelope(line, &self.limits);
+        // An exported record was measured where it came from, and a line of it is longer than it was.
+        let exported = envelope.as_ref().is_ok_and(|envelope| envelope.get(Attribute::Kafkaoffset).is_some());
+        let max = self.limits.record_bytes_max;
+        if line.len() > max && !exported {
+            let reason = format!("the line has {} bytes; `record_bytes_max` is {max}", line.len());
             return Err(Failure::new(TOO_LARGE, reason));
         }
-        let envelope = json::envelope(line, &self.limits)?;
+        let envelope = envelope?;
         origin.read(&envelope)?;
         if envelope.get(Attribute::Type) == Some(RAW) {
             return self.raw(&envelope, *origin);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tillwatch_wit::{
-    contract::Value,
+    contract::{Evidence, Severity, Value},
     table::{FieldId, TypeId},
 };
 
@@ -11,7 +11,7 @@ use crate::{
     event::Event,
     limits::Limits,
     log::{Blind, RawRecord, Tick},
-    output::{Data, DeadLetter, Derived, Id, Output},
+    output::{Data, DeadLetter, Derived, Finding, Id, Output, Resolution},
     partition::{Body, Record},
 };
 
@@ -467,6 +467,19 @@ fn lines_are_structured_events_with_their_ingest() {
     assert_eq!(record.ingest, 1_795_339_802_000);
     assert_eq!(letter(record).code, "bad-field");
     assert_eq!(decoder.counts().events, 2);
+    let long = structured(&format!("[{}]", "1,".repeat(1 << 19)));
+    assert_eq!(letter(decoder.decode_line(7, long.as_bytes())).code, "too-large");
+}
+
+#[test]
+fn a_record_with_many_card_numbers_is_counted_once() {
+    let mut decoder = Decoder::new("pos.events", &Limits::default());
+    let raw = Raw::json().valued(Some(br#"{"amount":4111111111111111.5,"site":"4111111111111111"}"#));
+    let letter = letter(raw.lend(INGEST, |raw| decoder.decode(0, raw)));
+    assert_eq!(letter.bytes.as_deref(), Some(&br#"{"amount":411111******1111.5,"site":"411111******1111"}"#[..]));
+    assert_eq!(decoder.counts().masked, 1);
+    decoder.decode_line(1, br#"{"4111111111111111":"#);
+    assert_eq!(decoder.counts().masked, 2);
 }
 
 /// A record and its exported line give the same, but for the payload kept.
@@ -513,6 +526,9 @@ fn what_is_exported_is_what_was_read() {
         Raw::json().valued(None),
         Raw::json().valued(Some(b"")),
         Raw::plain(b"\xff\x00 4111111111111111"),
+        Raw::json().valued(Some(br#"{"amount":4111111111111111.5,"site":"4111111111111111"}"#)),
+        Raw::json().valued(Some(&vec![b'['; 3 << 20])),
+        Raw::cbor().valued(Some(&[&b"\xa1\x61x\x9a\x00\x0f\x00\x00"[..], &vec![0xf4; 0x000f_0000]].concat())),
     ] {
         exported(&raw);
     }
@@ -542,6 +558,55 @@ const ENCODINGS: [Encoding; 4] = [
     Encoding { mode: Mode::Structured, format: Format::Cbor },
     Encoding { mode: Mode::Structured, format: Format::Json },
 ];
+
+#[test]
+fn a_cleared_finding_says_what_it_was_and_how_it_ended() {
+    let finding = Finding {
+        finding: Id::of(&[b"f"]),
+        kind: "no-answer".to_owned(),
+        scope: "payment:A01:M1:T1:1:7".to_owned(),
+        cause: None,
+        confidence: Some(0.5),
+        runner_up: None,
+        evidence: vec![Evidence { event: "pos.payment.authorize".to_owned(), id: "e1".to_owned(), time: INGEST }],
+        txn: Some("A01:M1:T1:1:7".to_owned()),
+        amount: Some(1250),
+        currency: Some("CNY".to_owned()),
+        broke_at: None,
+        rule: "correlate-payment".to_owned(),
+        rule_version: "0.1.0".to_owned(),
+        deadline: Some(INGEST),
+        opened_at: INGEST,
+        severity: Severity::Warning,
+        generation: 1,
+        text: crate::words::finding_text("no-answer", "payment:A01:M1:T1:1:7", Some(1250), Some("CNY")),
+        runbook: crate::words::runbook("no-answer"),
+        details: vec![("rail".to_owned(), Value::Text("card".to_owned()))],
+    };
+    let resolution = Resolution { resolution: "superseded".to_owned(), cleared_by: None, after_ms: 0 };
+    let output = Output { data: Data::Cleared(finding, resolution), ..derived("x", Vec::new()) };
+    let read = |encoding: Encoding| -> serde_json::Value {
+        let message = encode(&output, encoding);
+        assert_eq!(message.topic, crate::log::Topic::Findings);
+        let value = match encoding.format {
+            Format::Json => serde_json::from_slice(&message.value).unwrap(),
+            Format::Cbor => ciborium::from_reader::<serde_json::Value, _>(&*message.value).unwrap(),
+        };
+        if encoding.mode == Mode::Structured { value["data"].clone() } else { value }
+    };
+    let data = read(ENCODINGS[0]);
+    assert_eq!(
+        (&data["kind"], &data["resolution"], &data["cleared_by"], &data["after_ms"]),
+        (&"no-answer".into(), &"superseded".into(), &serde_json::Value::Null, &0.into())
+    );
+    assert!(data.as_object().unwrap().contains_key("cleared_by"));
+    assert_eq!(data["deadline"], "2026-11-22T09:30:01.310Z");
+    assert_eq!(data["evidence"][0]["type"], "pos.payment.authorize");
+    for encoding in ENCODINGS {
+        assert_eq!(read(encoding), data);
+        assert_eq!(encode(&output, encoding), encode(&output, encoding));
+    }
+}
 
 #[test]
 fn a_line_of_output_has_its_topic() {
@@ -583,6 +648,28 @@ proptest! {
             prop_assert_eq!(read.piece(FieldId::REPEAT), [u8::from(repeat)]);
             prop_assert_eq!((read.id(), read.type_name(), read.time()), (output.id.as_str(), event_type, Some(INGEST)));
             exported(&raw);
+        }
+    }
+
+    #[test]
+    fn no_card_number_passes(
+        texts in proptest::collection::vec("([0-9]{11,21}|4111111111111111|[a-z ]){0,3}", 4), escape: bool,
+    ) {
+        let [a, b, c, id] = &texts[..] else { unreachable!() };
+        let mut json = format!(r#"{{"site":"{a}","{b}":["{c}"]}}"#);
+        if escape {
+            json = json.replace('1', "\\u0031");
+        }
+        for mut raw in [Raw::json().valued(Some(json.as_bytes())), Raw::cbor().valued(Some(&to_cbor(&json)))] {
+            raw.set("ce_id", &format!("i{id}"));
+            raw.set("ce_type", "shop.x");
+            let read = event(raw.decode());
+            let data: ciborium::Value = ciborium::from_reader(read.piece(FieldId::DATA)).unwrap();
+            let kept = String::from_utf8_lossy(read.payload()).replace("\\u0031", "1");
+            for text in [format!("{data:?}"), kept, read.text(FieldId::SITE).to_owned(), read.id().to_owned()] {
+                let mut masked = text.clone().into_bytes();
+                prop_assert!(!mask::plain(&mut masked), "{}", text);
+            }
         }
     }
 
