@@ -1,6 +1,9 @@
 //! The engine with plain Rust rules: the same outputs however the records are cut, crashed, restored and spread over partitions.
 
 mod exact;
+mod limits;
+mod time;
+mod watching;
 
 use std::{collections::BTreeMap, sync::Arc};
 

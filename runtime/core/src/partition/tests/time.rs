@@ -1,0 +1,187 @@
+//! Two clocks: what fires when, and in which order.
+
+use super::*;
+
+const T0: Instant = 1_700_000_000_000;
+
+fn authorize(offset: i64, at: Instant, terminal: &str, about: u32) -> Record {
+    record(offset, at, event("pos.payment.authorize", &format!("a{offset}"), terminal, about, at, ""))
+}
+
+fn response(offset: i64, ingest: Instant, time: Instant, terminal: &str, about: u32) -> Record {
+    record(offset, ingest, event("pos.payment.response", &format!("r{offset}"), terminal, about, time, "approved"))
+}
+
+fn outputs(records: &[Record]) -> Vec<String> {
+    brief(&run(&settings(Limits::default()), &mut pair(), records, 0))
+}
+
+#[test]
+fn a_timer_fires_when_the_watermark_is_strictly_past_its_deadline() {
+    let at_deadline = [authorize(0, T0, "T1", 1), tick(1, T0 + 1_500)];
+    assert_eq!(outputs(&at_deadline), Vec::<String>::new());
+    let past = [authorize(0, T0, "T1", 1), tick(1, T0 + 1_501)];
+    assert_eq!(outputs(&past)[0], "1000 raised no-answer payment:A:M:T1:1:1");
+}
+
+#[test]
+fn an_event_at_the_deadline_is_in_time() {
+    let records = [authorize(0, T0, "T1", 1), response(1, T0 + 1_400, T0 + 1_000, "T1", 1), tick(2, T0 + 9_000)];
+    assert_eq!(outputs(&records), Vec::<String>::new());
+    let records = [authorize(0, T0, "T1", 1), response(1, T0 + 1_400, T0 + 1_001, "T1", 1), tick(2, T0 + 9_000)];
+    let expected = [
+        "1000 raised no-answer payment:A:M:T1:1:1",
+        "1000 command query-status terminal:T1",
+        "1001 cleared no-answer payment:A:M:T1:1:1 mended",
+    ];
+    assert_eq!(outputs(&records), expected);
+}
+
+#[test]
+fn without_the_log_moving_on_nothing_fires() {
+    assert_eq!(outputs(&[authorize(0, T0, "T1", 1)]), Vec::<String>::new());
+}
+
+#[test]
+fn a_backlog_raises_nothing_that_its_own_records_disprove() {
+    // Ten minutes behind: the answer lies in the log behind the authorize, and no tick between them.
+    let records = [authorize(0, T0, "T1", 1), response(1, T0 + 700, T0 + 700, "T1", 1), tick(2, T0 + 600_000)];
+    assert_eq!(outputs(&records), Vec::<String>::new());
+}
+
+#[test]
+fn one_clock_an_hour_ahead_changes_nothing_for_others() {
+    let fast = record(1, T0 + 10, event("pos.payment.authorize", "f", "T2", 1, T0 + 3_600_000, ""));
+    let with = [authorize(0, T0, "T1", 1), fast, tick(2, T0 + 1_400), response(3, T0 + 1_450, T0 + 900, "T1", 1)];
+    assert!(outputs(&with).iter().all(|line| !line.contains("T1")), "{:?}", outputs(&with));
+}
+
+#[test]
+fn a_late_event_takes_the_watermark_at_which_it_came_and_keeps_its_own_time() {
+    fn telling(visit: &Visit, _state: &[u8], _key: &str, _fields: &[&[u8]]) -> Result<Decision, String> {
+        Err(format!("at {} time {} late {}", visit.at - T0, visit.time - T0, visit.late))
+    }
+    let events = ["pos.payment.authorize"];
+    let mut rules = Scripted {
+        descriptors: vec![descriptor("telling", Scope::Payment, &events, &[], &[])],
+        scripts: vec![telling],
+    };
+    let early = record(2, T0 + 5_010, event("pos.payment.authorize", "early", "T3", 1, T0 + 9_000, ""));
+    let late = record(1, T0 + 5_000, event("pos.payment.authorize", "late", "T2", 1, T0, ""));
+    let records = [tick(0, T0 + 5_000), late, early, tick(3, T0 + 9_000)];
+    let out = kinds(&run(&settings(Limits::default()), &mut rules, &records, 0));
+    assert_eq!(out, ["dead rule-failed at 4500 time 0 late true", "dead rule-failed at 5010 time 9000 late false"]);
+}
+
+#[test]
+fn ingest_time_never_runs_backwards() {
+    let records = [
+        authorize(0, T0, "T1", 1),
+        tick(1, T0 + 1_600),
+        tick(2, T0),
+        response(3, T0, T0, "T1", 1),
+        tick(4, T0 + 9_000),
+    ];
+    // The response's own time is before the deadline, yet it came after the watermark had passed it.
+    let out = outputs(&records);
+    assert_eq!(out.len(), 3, "{out:?}");
+    assert_eq!(out[2], "1100 cleared no-answer payment:A:M:T1:1:1 mended");
+}
+
+#[test]
+fn events_of_one_instant_are_handed_out_by_source_and_id_whatever_their_arrival() {
+    let a = record(0, T0, event("pos.payment.response", "a", "T1", 1, T0, "bomb"));
+    let b = record(1, T0, event("pos.payment.response", "b", "T1", 1, T0, "bomb"));
+    let swapped = [Record { offset: 0, ..b.clone() }, Record { offset: 1, ..a.clone() }, tick(2, T0 + 600)];
+    let ids = |records: &[Record]| -> Vec<Vec<u8>> {
+        run(&settings(Limits::default()), &mut pair(), records, 0)
+            .into_iter()
+            .map(|output| match output.data {
+                Data::DeadLetter(letter) => letter.bytes.expect("an event's letter has bytes"),
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(ids(&swapped), ids(&[a, b, tick(2, T0 + 600)]));
+    assert_eq!(ids(&swapped)[0], b"a as it came");
+}
+
+#[test]
+fn a_duplicate_is_dropped_also_after_a_restart() {
+    let settings = settings(Limits::default());
+    let mut twin = authorize(2, T0 + 100, "T1", 1);
+    if let Body::Event(event) = &mut twin.body {
+        *event = super::event("pos.payment.authorize", "a0", "T1", 1, T0 + 100, "");
+    }
+    let records = [authorize(0, T0, "T1", 1), tick(1, T0 + 700), twin, tick(3, T0 + 900)];
+    let mut rules = pair();
+    let mut first = partition(&settings, &rules);
+    let mut out = Vec::new();
+    first.step(&mut records.to_vec(), &mut rules, &mut out).expect("no stall");
+    assert_eq!((first.counters().events, first.counters().duplicates), (1, 1));
+    assert!(run_crashing(&settings, &mut pair(), &records).is_empty());
+}
+
+#[test]
+fn state_of_another_version_is_migrated_or_refused() {
+    let settings = settings(Limits::default());
+    let mut rules = pair();
+    let mut first = partition(&settings, &rules);
+    first.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut rules, &mut Vec::new()).expect("no stall");
+    let mut changes = Vec::new();
+    first.changes(&mut changes);
+    rules.descriptors[0].state_version = 2;
+    let load = |rules: &Scripted| {
+        let mut second = partition(&settings, rules);
+        for change in &changes {
+            second.load(&change.key, change.value.as_deref()).expect("loads");
+        }
+        second
+    };
+    let mut second = load(&rules);
+    second.resume(Some(first.position()), &mut rules).expect("migrates");
+    let mut written = Vec::new();
+    second.changes(&mut written);
+    let migrated = |value: &[u8]| value.windows(9).any(|window| window == b"migrated:");
+    assert!(written.iter().any(|change| change.value.as_deref().is_some_and(migrated)), "the new form is written");
+    let mut odd = pair();
+    odd.descriptors[0].state_version = 7;
+    let mut writer = partition(&settings, &odd);
+    writer.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut odd, &mut Vec::new()).expect("no stall");
+    let mut sevens = Vec::new();
+    writer.changes(&mut sevens);
+    let mut third = partition(&settings, &rules);
+    for change in &sevens {
+        third.load(&change.key, change.value.as_deref()).expect("loads");
+    }
+    let error = third.resume(None, &mut rules).expect_err("seven is refused");
+    assert!(error.to_string().contains("absence") && error.to_string().contains("seven is refused"), "{error}");
+}
+
+#[test]
+fn a_corrupt_changelog_record_is_named() {
+    let rules = pair();
+    let mut partition = partition(&settings(Limits::default()), &rules);
+    let error = partition.load(b"s\x00\x00", Some(b"\x01x")).expect_err("no such key");
+    assert!(error.to_string().contains("s\\x00\\x00"), "{error}");
+    let error = partition.load(b"w", Some(b"\x63")).expect_err("format 99");
+    assert!(error.to_string().contains("format 99"), "{error}");
+}
+
+#[test]
+fn state_of_a_rule_that_is_not_loaded_stays_for_its_return() {
+    let settings = settings(Limits::default());
+    let mut rules = pair();
+    let mut first = partition(&settings, &rules);
+    first.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut rules, &mut Vec::new()).expect("no stall");
+    let mut changes = Vec::new();
+    first.changes(&mut changes);
+    let without = Scripted { descriptors: rules.descriptors[1..].to_vec(), scripts: rules.scripts[1..].to_vec() };
+    let mut second = partition(&settings, &without);
+    for change in &changes {
+        second.load(&change.key, change.value.as_deref()).expect("loads");
+    }
+    let mut third = partition(&settings, &rules);
+    let from = third.restore(&second.snapshot(), &mut rules).expect("restores");
+    assert_eq!(third.next_deadline(), Some(T0 + 1_000), "reading goes on at {from}");
+}
