@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use tillwatch_wit::{
     contract::{Details, Evidence, Instant, Severity, Value},
     ids,
+    table::{FieldId, Kind},
 };
 
 use crate::log::{PartitionId, Topic};
@@ -343,11 +344,17 @@ fn evidence<S: Serializer>(evidence: &[Evidence], serializer: S) -> Result<S::Ok
     serializer.collect_seq(evidence.iter().map(|row| Row { r#type: &row.event, id: &row.id, time: rfc3339(row.time) }))
 }
 
+/// Whether the field table says that a detail of that name is an instant.
+fn is_instant(name: &str) -> bool {
+    FieldId::by_name(name).is_some_and(|id| id.field().kind == Kind::Instant)
+}
+
 fn details<S: Serializer>(details: &[(String, Value)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(details.len()))?;
     for (name, value) in details {
         match value {
             Value::Text(text) => map.serialize_entry(name, text)?,
+            Value::Integer(at) if is_instant(name) => map.serialize_entry(name, &rfc3339(*at))?,
             Value::Integer(integer) => map.serialize_entry(name, integer)?,
             Value::Number(number) => map.serialize_entry(name, number)?,
             Value::Flag(flag) => map.serialize_entry(name, flag)?,
@@ -365,6 +372,16 @@ mod tests {
         assert_eq!(Id::of(&[b"a", b"bc"]), Id::of(&[b"a", b"bc"]));
         assert_ne!(Id::of(&[b"a", b"bc"]), Id::of(&[b"ab", b"c"]));
         assert_eq!(Id::of(&[b"a"]).as_str().len(), 32);
+    }
+
+    #[test]
+    fn details_that_the_table_calls_instants_are_written_as_such() {
+        let derived = Derived {
+            event: "pos.evidence.x".to_owned(),
+            details: vec![("gives_up_at".to_owned(), Value::Integer(0)), ("n".to_owned(), Value::Integer(0))],
+        };
+        let json = serde_json::to_string(&derived).expect("serialises");
+        assert_eq!(json, r#"{"gives_up_at":"1970-01-01T00:00:00.000Z","n":0}"#);
     }
 
     #[test]
