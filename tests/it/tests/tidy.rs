@@ -154,12 +154,41 @@ fn no_build_script_runs_a_program() {
     none(&told.collect::<Vec<_>>());
 }
 
+/// Files that hold tests alone.
+fn of_tests(path: &Path) -> bool {
+    let path = path.strip_prefix(root()).expect("a file of the repository");
+    path.iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
+#[test]
+fn the_core_and_the_rules_touch_nothing() {
+    const WORLD: [&str; 9] = [
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::thread::",
+        "std::time",
+        "std::env",
+        "std::process",
+        "std::collections::Hash",
+        "async fn",
+    ];
+    let pure = ["wit/src", "runtime/core/src", "components"].map(|folder| root().join(folder));
+    let mut offences = Vec::new();
+    for path in
+        files(&[".rs"]).into_iter().filter(|path| pure.iter().any(|folder| path.starts_with(folder)) && !of_tests(path))
+    {
+        for (number, line) in read(&path).lines().enumerate() {
+            if let Some(word) = WORLD.iter().find(|word| line.contains(**word)) {
+                offences.push(format!("{}:{}: {word} in code that must be pure", path.display(), number + 1));
+            }
+        }
+    }
+    none(&offences);
+}
+
 #[test]
 fn files_fit_a_head() {
-    let of_tests = |path: &PathBuf| {
-        let path = path.strip_prefix(root()).expect("a file of the repository");
-        path.iter().any(|part| part == "tests" || part == "tests.rs")
-    };
     let sources = files(&[".rs", ".ts", ".tsx"]).into_iter().filter(|path| !of_tests(path));
     let offences = sources.filter_map(|path| {
         let lines = read(&path).lines().count();
