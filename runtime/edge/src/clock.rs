@@ -9,6 +9,8 @@ use std::{
 
 use tillwatch_core::Instant;
 
+use crate::shutdown::Shutdown;
+
 /// What time it is.
 pub trait Clock: Send + Sync {
     /// The wall clock, ms since 1970. May step.
@@ -16,6 +18,9 @@ pub trait Clock: Send + Sync {
 
     /// Time since some fixed moment; never runs backwards.
     fn elapsed(&self) -> Duration;
+
+    /// Lets `wait` go by, or less where somebody asks to stop.
+    fn pass(&self, wait: Duration, shutdown: &Shutdown);
 }
 
 /// The machine's clock.
@@ -50,6 +55,10 @@ impl Clock for Wall {
     fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
+
+    fn pass(&self, wait: Duration, shutdown: &Shutdown) {
+        let _asked_to_stop = shutdown.wait(wait);
+    }
 }
 
 /// A clock that stands still until it is moved.
@@ -79,6 +88,10 @@ impl Clock for Virtual {
 
     fn elapsed(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.now() - self.start).unwrap_or(0))
+    }
+
+    fn pass(&self, wait: Duration, _: &Shutdown) {
+        self.advance(u32::try_from(wait.as_millis()).expect("invariant: waits are short"));
     }
 }
 

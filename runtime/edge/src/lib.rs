@@ -5,4 +5,14 @@
 
 pub mod clock;
 pub mod config;
+pub mod demo;
+pub mod driver;
+pub mod feedback;
+pub mod http;
+pub mod replay;
+pub mod rules;
+pub mod run;
+pub mod shutdown;
 pub mod simulate;
+pub mod telemetry;
+pub mod wiring;

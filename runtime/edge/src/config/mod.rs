@@ -11,8 +11,8 @@ use std::{fmt, fs, io, path::Path};
 
 pub use load::{Environment, PREFIX, parse};
 pub use schema::{
-    BUILT_IN, Commands, Commit, Config, Embedded, Engine, Feed, Format, Http, Kafka, Level, Log, LogFormat, LogKind,
-    Mode, Output, Rule, RuleLimits, Security, SilentSource, Telemetry, Topics,
+    BUILT_IN, Commands, Commit, Components, Config, Embedded, Engine, Feed, Format, Http, Kafka, Level, Log, LogFormat,
+    LogKind, Mode, Output, Rule, RuleLimits, Security, SilentSource, Telemetry, Topics,
 };
 
 /// The complete file with every default and what each key means.

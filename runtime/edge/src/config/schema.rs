@@ -27,6 +27,7 @@ pub struct Config {
     pub commit: Commit,
     pub http: Http,
     pub telemetry: Telemetry,
+    pub components: Components,
     pub rules: BTreeMap<String, Rule>,
 }
 
@@ -44,6 +45,7 @@ impl Default for Config {
             commit: Commit::default(),
             http: Http::default(),
             telemetry: Telemetry::default(),
+            components: Components::default(),
             rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::default())).collect(),
         }
     }
@@ -396,6 +398,14 @@ impl Default for Telemetry {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: Level::Info }
     }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "defaults.toml documents every key")]
+pub struct Components {
+    pub path: String,
+    pub cache: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

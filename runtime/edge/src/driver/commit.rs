@@ -1,0 +1,113 @@
+//! Making effects durable: in one burst, again and again until it is done.
+
+use std::time::Duration;
+
+use tillwatch_core::{
+    log::{Commit, Committed, Log, LogError, Polled, Who},
+    rules::Rules,
+};
+
+use super::{DRAIN_MAX, Driver, Failure, Owned, RETRY_WAIT};
+use crate::telemetry::{Outcome, events};
+
+impl<L: Log, R: Rules> Driver<'_, L, R> {
+    /// Whether effects have waited long enough, or are too many to wait.
+    pub(super) fn commit_due(&self) -> bool {
+        let options = &self.shared.options;
+        let waited = self.clock.elapsed() >= self.committed_at + options.commit_every;
+        (waited && self.owned.values().any(Owned::dirty)) || self.pending_bytes() >= options.pending_bytes_max
+    }
+
+    /// Tries once to make everything pending durable; what did not become durable stays pending.
+    pub(super) fn commit(&mut self) -> Result<(), Failure> {
+        let commits: Vec<Commit> = self.owned.values_mut().filter_map(Owned::take_commit).collect();
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let began = self.clock.elapsed();
+        let committed = self.log.commit(&commits);
+        self.committed_at = self.clock.elapsed();
+        let took = self.committed_at.saturating_sub(began);
+        let (outcome, reason) = match &committed {
+            Ok(Committed::Done) => (Outcome::Done, ""),
+            Ok(Committed::Aborted { reason }) => (Outcome::Aborted, reason.as_str()),
+            Ok(Committed::Unknown { reason }) => (Outcome::Unknown, reason.as_str()),
+            Err(error) => (Outcome::Failed, error.what.as_str()),
+        };
+        events::CommitEnded { slot: self.slot, outcome, reason, took }.emit(&self.shared.metrics);
+        match committed {
+            Ok(Committed::Done) => {
+                (self.report)(&self.rules);
+                Ok(())
+            }
+            Ok(Committed::Aborted { .. }) => {
+                self.put_back(commits);
+                Ok(())
+            }
+            Ok(Committed::Unknown { .. }) => self.find_out(commits),
+            Err(error) => {
+                self.put_back(commits);
+                self.trouble(error)
+            }
+        }
+    }
+
+    fn put_back(&mut self, commits: Vec<Commit>) {
+        for commit in commits {
+            if let Some(owned) = self.owned.get_mut(&commit.partition) {
+                owned.put_back(commit);
+            }
+        }
+    }
+
+    /// After an unknown outcome: what the log has is done, the rest is pending again.
+    fn find_out(&mut self, commits: Vec<Commit>) -> Result<(), Failure> {
+        for commit in commits {
+            loop {
+                match self.log.position(commit.partition) {
+                    Ok(position) if position == Some(commit.position) => break,
+                    Ok(_) => {
+                        self.put_back(vec![commit]);
+                        break;
+                    }
+                    Err(error) if error.retry && self.shared.shutdown.requested() => {
+                        return Err(Failure::Undrained(error));
+                    }
+                    Err(error) => self.trouble(error)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what was read, for [`DRAIN_MAX`] at most, and closes the log.
+    pub(super) fn drain(&mut self) -> Result<(), Failure> {
+        let until = self.clock.elapsed() + DRAIN_MAX;
+        loop {
+            self.commit()?;
+            if !self.owned.values().any(Owned::dirty) {
+                break;
+            }
+            if self.clock.elapsed() >= until {
+                return Err(Failure::Undrained(LogError {
+                    code: "drain-timeout",
+                    what: format!("commits did not succeed within {} s", DRAIN_MAX.as_secs()),
+                    who: Who::Operations,
+                    retry: true,
+                }));
+            }
+            self.rebalanced_while_draining()?;
+        }
+        self.log.close().map_err(Failure::Log)
+    }
+
+    /// Ownership may have changed since the failed commit; records are not taken any more.
+    fn rebalanced_while_draining(&mut self) -> Result<(), Failure> {
+        match self.log.poll(RETRY_WAIT.min(Duration::from_millis(50)), 1, &mut |_, _| {}) {
+            Ok(Polled::Records | Polled::Assigned(_)) => Ok(()),
+            Ok(Polled::Revoking(partitions) | Polled::Lost(partitions)) => self.lost(&partitions),
+            Err(error) if error.retry => Ok(()),
+            Err(error) => Err(Failure::Log(error)),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One partition that this worker owns: the core's part of it, what was read, and what is not yet durable.
+
+use std::{collections::BTreeMap, mem, time::Duration};
+
+use tillwatch_core::{
+    Instant,
+    cloudevents::{Encoding, encode},
+    log::{Change, Commit, Message, PartitionId},
+    output::Output,
+    partition::{Counters, Partition, Record},
+    rules::{Rules, Stalled},
+};
+
+use super::Sight;
+use crate::telemetry::Metrics;
+
+/// Names of what [`Owned::gauges`] gives.
+pub(super) const GAUGES: [&str; 6] =
+    ["waiting_events", "waiting_bytes", "keys", "findings", "dedup_entries", "held_commands"];
+
+/// One owned partition.
+pub(super) struct Owned {
+    id: PartitionId,
+    partition: Partition,
+    records: Vec<Record>,
+    /// Offset of the next record, as far as known.
+    next: Option<i64>,
+    /// Ingest time of the last record read.
+    ingest: Option<Instant>,
+    messages: Vec<Message>,
+    changes: Vec<Change>,
+    bytes: usize,
+    counted: Counters,
+    /// When the last record was read or the last tick appended.
+    pub(super) quiet_since: Duration,
+    pub(super) sight: Sight,
+    pub(super) stalls: u32,
+}
+
+impl Owned {
+    pub(super) fn new(id: PartitionId, partition: Partition, next: Option<i64>, now: Duration) -> Self {
+        let sight = Sight::restored(partition.gauges().blind);
+        let counted = *partition.counters();
+        Self {
+            id,
+            partition,
+            records: Vec::new(),
+            next,
+            ingest: None,
+            messages: Vec::new(),
+            changes: Vec::new(),
+            bytes: 0,
+            counted,
+            quiet_since: now,
+            sight,
+            stalls: 0,
+        }
+    }
+
+    /// One record was read.
+    pub(super) fn take_in(&mut self, record: Record) {
+        self.next = Some(record.offset + 1);
+        self.ingest = Some(record.ingest);
+        self.records.push(record);
+    }
+
+    /// Hands what was read to the core and keeps the effects.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        rules: &mut dyn Rules,
+        outputs: &mut Vec<Output>,
+        encoding: Encoding,
+        metrics: &Metrics,
+    ) -> Result<(), Stalled> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        self.quiet_since = now;
+        self.partition.step(&mut self.records, rules, outputs)?;
+        for output in outputs.drain(..) {
+            let message = encode(&output, encoding);
+            self.bytes += size(&message);
+            metrics.output(message.topic);
+            self.messages.push(message);
+        }
+        self.count(metrics);
+        Ok(())
+    }
+
+    fn count(&mut self, metrics: &Metrics) {
+        let now = *self.partition.counters();
+        let before = mem::replace(&mut self.counted, now);
+        for (what, now, before) in [
+            ("events", now.events, before.events),
+            ("duplicates", now.duplicates, before.duplicates),
+            ("late", now.late, before.late),
+            ("wakes", now.wakes, before.wakes),
+            ("visits", now.visits, before.visits),
+            ("calls", now.calls, before.calls),
+            ("faults", now.faults, before.faults),
+            ("quarantined", now.quarantined, before.quarantined),
+            ("reruns", now.reruns, before.reruns),
+            ("overflows", now.overflows, before.overflows),
+            ("dedup_evicted", now.dedup_evicted, before.dedup_evicted),
+            ("held_commands", now.held, before.held),
+            ("held_commands_dropped", now.held_dropped, before.held_dropped),
+            ("updates_dropped", now.updates_dropped, before.updates_dropped),
+        ] {
+            metrics.engine(what, now.saturating_sub(before));
+        }
+    }
+
+    /// What it holds, in the order of [`GAUGES`].
+    pub(super) fn gauges(&self) -> [usize; 6] {
+        let gauges = self.partition.gauges();
+        [
+            gauges.waiting_events,
+            gauges.waiting_bytes,
+            gauges.keys,
+            gauges.findings,
+            gauges.dedup_entries,
+            gauges.held_commands,
+        ]
+    }
+
+    /// Whether something is to be committed.
+    pub(super) fn dirty(&self) -> bool {
+        self.partition.dirty() || !self.messages.is_empty() || !self.changes.is_empty()
+    }
+
+    /// Bytes of the outputs that are not durable.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Everything that is not durable, as one commit; none where there is nothing.
+    pub(super) fn take_commit(&mut self) -> Option<Commit> {
+        if !self.dirty() {
+            return None;
+        }
+        let mut changes = mem::take(&mut self.changes);
+        let sent_again = !changes.is_empty();
+        self.partition.changes(&mut changes);
+        if sent_again {
+            let latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+                changes.into_iter().map(|change| (change.key, change.value)).collect();
+            changes = latest.into_iter().map(|(key, value)| Change { key, value }).collect();
+        }
+        self.bytes = 0;
+        let messages = mem::take(&mut self.messages);
+        Some(Commit { partition: self.id, position: self.partition.position(), messages, changes })
+    }
+
+    /// A commit that did not become durable: its effects are sent again with the next.
+    pub(super) fn put_back(&mut self, commit: Commit) {
+        assert!(
+            self.messages.is_empty() && self.changes.is_empty(),
+            "invariant: nothing is stepped while a commit is made"
+        );
+        self.bytes = commit.messages.iter().map(size).sum();
+        self.messages = commit.messages;
+        self.changes = commit.changes;
+    }
+
+    /// How far behind the wall clock the reading is, ms; none where nothing was read and there is something to read.
+    pub(super) fn lag(&self, end: Option<i64>, wall: Instant) -> Option<i64> {
+        if self.at_end(end) { Some(0) } else { self.ingest.map(|ingest| wall.saturating_sub(ingest).max(0)) }
+    }
+
+    /// Whether it has been at its end, and quiet, for `tick_every`.
+    pub(super) fn idle(&self, end: Option<i64>, now: Duration, tick_every: Duration) -> bool {
+        self.at_end(end) && now.saturating_sub(self.quiet_since) >= tick_every
+    }
+
+    fn at_end(&self, end: Option<i64>) -> bool {
+        match (self.next, end) {
+            (Some(next), Some(end)) => next >= end,
+            (None, Some(end)) => end == 0,
+            (_, None) => true,
+        }
+    }
+}
+
+fn size(message: &Message) -> usize {
+    let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    message.key.len() + message.value.len() + headers + size_of::<Message>()
+}

@@ -1,0 +1,242 @@
+//! A log in memory that does what a script says, when it says it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
+
+use tillwatch_core::{
+    Instant,
+    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Who},
+};
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Aborted,
+    UnknownDone,
+    UnknownNot,
+}
+
+#[derive(Default)]
+struct Inner {
+    input: BTreeMap<PartitionId, Vec<(Instant, String)>>,
+    next: BTreeMap<PartitionId, i64>,
+    changelog: BTreeMap<(PartitionId, Vec<u8>), Vec<u8>>,
+    positions: BTreeMap<PartitionId, Position>,
+    durable: Vec<String>,
+    commits: usize,
+    script: VecDeque<Polled>,
+    outcomes: VecDeque<Outcome>,
+    ticks: Vec<Tick>,
+    released: Vec<PartitionId>,
+    hidden_end: Option<(PartitionId, i64)>,
+    unreachable: u32,
+    broken: bool,
+    closed: bool,
+}
+
+/// The log; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Memory(Rc<RefCell<Inner>>);
+
+impl Memory {
+    /// One of the next polls says this.
+    pub(super) fn script(&self, polled: Polled) {
+        self.0.borrow_mut().script.push_back(polled);
+    }
+
+    /// This becomes of the next commit that is not spoken for.
+    pub(super) fn outcome(&self, outcome: Outcome) {
+        self.0.borrow_mut().outcomes.push_back(outcome);
+    }
+
+    pub(super) fn append(&self, partition: PartitionId, ingest: Instant, text: &str) {
+        self.0.borrow_mut().input.entry(partition).or_default().push((ingest, text.to_owned()));
+    }
+
+    /// So many calls fail.
+    pub(super) fn unreachable(&self, calls: u32) {
+        self.0.borrow_mut().unreachable = calls;
+    }
+
+    pub(super) fn broken(&self) {
+        self.0.borrow_mut().broken = true;
+    }
+
+    pub(super) fn hide_end(&self, partition: PartitionId, end: i64) {
+        self.0.borrow_mut().hidden_end = Some((partition, end));
+    }
+
+    /// Texts of the records whose dead letters are durable.
+    pub(super) fn durable(&self) -> Vec<String> {
+        self.0.borrow().durable.clone()
+    }
+
+    pub(super) fn commits(&self) -> usize {
+        self.0.borrow().commits
+    }
+
+    pub(super) fn ticks(&self) -> Vec<Tick> {
+        self.0.borrow().ticks.clone()
+    }
+
+    pub(super) fn released(&self) -> Vec<PartitionId> {
+        self.0.borrow().released.clone()
+    }
+
+    pub(super) fn closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+}
+
+impl Inner {
+    fn reach(&mut self) -> Result<(), LogError> {
+        if self.broken {
+            let what = "pos.events is gone".to_owned();
+            return Err(LogError { code: "topic-missing", what, who: Who::Operations, retry: false });
+        }
+        if self.unreachable > 0 {
+            self.unreachable -= 1;
+            let what = "no broker answers".to_owned();
+            return Err(LogError { code: "broker-unreachable", what, who: Who::Nobody, retry: true });
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, commits: &[Commit]) {
+        self.commits += usize::from(commits.iter().any(|commit| !commit.messages.is_empty()));
+        for commit in commits {
+            self.positions.insert(commit.partition, commit.position);
+            for change in &commit.changes {
+                let key = (commit.partition, change.key.clone());
+                match &change.value {
+                    Some(value) => self.changelog.insert(key, value.clone()),
+                    None => self.changelog.remove(&key),
+                };
+            }
+            for message in &commit.messages {
+                use base64::Engine as _;
+                let letter: serde_json::Value = serde_json::from_slice(&message.value).expect("it is JSON");
+                let bytes = letter["data"]["bytes"].as_str().expect("it has bytes");
+                let bytes = base64::engine::general_purpose::STANDARD.decode(bytes).expect("it is base64");
+                self.durable.push(String::from_utf8(bytes).expect("it is UTF-8"));
+            }
+        }
+    }
+}
+
+impl Log for Memory {
+    fn poll(
+        &mut self,
+        _: Duration,
+        max: usize,
+        sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
+    ) -> Result<Polled, LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        if let Some(polled) = inner.script.pop_front()
+            && polled != Polled::Records
+        {
+            return Ok(polled);
+        }
+        let mut left = max;
+        let Inner { next, input, .. } = &mut *inner;
+        for (partition, next) in next {
+            while left > 0
+                && let Some((ingest, text)) =
+                    input.get(partition).and_then(|records| records.get(usize::try_from(*next).expect("an index")))
+            {
+                let value = Some(text.as_bytes());
+                sink(*partition, RawRecord { offset: *next, ingest: *ingest, key: None, value, headers: &[] });
+                *next += 1;
+                left -= 1;
+            }
+        }
+        Ok(Polled::Records)
+    }
+
+    fn restore(
+        &mut self,
+        partition: PartitionId,
+        each: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        _: &mut dyn FnMut(Restoring),
+    ) -> Result<Option<Position>, LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        inner
+            .changelog
+            .iter()
+            .filter(|((of, _), _)| *of == partition)
+            .for_each(|((_, key), value)| each(key, Some(value)));
+        Ok(inner.positions.get(&partition).copied())
+    }
+
+    fn start(&mut self, partition: PartitionId, from: Option<i64>) -> Result<(), LogError> {
+        self.0.borrow_mut().next.insert(partition, from.unwrap_or(0));
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) -> Result<(), LogError> {
+        let mut inner = self.0.borrow_mut();
+        for partition in partitions {
+            inner.next.remove(partition);
+            inner.released.push(*partition);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        let reason = "the script says so".to_owned();
+        let speaks = commits.iter().any(|commit| !commit.messages.is_empty());
+        match inner.outcomes.front().copied().filter(|_| speaks) {
+            None => {
+                inner.keep(commits);
+                Ok(Committed::Done)
+            }
+            Some(outcome) => {
+                inner.outcomes.pop_front();
+                match outcome {
+                    Outcome::Aborted => Ok(Committed::Aborted { reason }),
+                    Outcome::UnknownNot => Ok(Committed::Unknown { reason }),
+                    Outcome::UnknownDone => {
+                        inner.keep(commits);
+                        Ok(Committed::Unknown { reason })
+                    }
+                }
+            }
+        }
+    }
+
+    fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        Ok(inner.positions.get(&partition).copied())
+    }
+
+    fn tick(&mut self, _: PartitionId, tick: Tick) -> Result<(), LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        inner.ticks.push(tick);
+        Ok(())
+    }
+
+    fn end(&mut self, partition: PartitionId) -> Option<i64> {
+        let inner = self.0.borrow();
+        if let Some((hidden, end)) = inner.hidden_end
+            && hidden == partition
+        {
+            return Some(end);
+        }
+        inner.input.get(&partition).map_or(Some(0), |records| i64::try_from(records.len()).ok())
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        self.0.borrow_mut().closed = true;
+        Ok(())
+    }
+}

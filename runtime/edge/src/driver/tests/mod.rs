@@ -1,0 +1,241 @@
+//! The driver on a scripted log and a virtual clock.
+
+mod memory;
+
+use std::{sync::Arc, time::Duration};
+
+use tillwatch_core::{
+    cloudevents::{Encoding, Format, Mode},
+    limits::Limits,
+    log::{Blind, Polled, Tick},
+    partition::Settings,
+    rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
+};
+
+use self::memory::{Memory, Outcome};
+use super::{Driver, Options, Shared, Status};
+use crate::{
+    clock::{Clock as _, Virtual},
+    shutdown::Shutdown,
+    telemetry::Metrics,
+};
+
+/// Nothing runs: what cannot be read still comes out as dead letters.
+struct NoRules;
+
+impl Rules for NoRules {
+    fn descriptors(&self) -> &[Descriptor] {
+        &[]
+    }
+
+    fn process(&mut self, _: RuleIndex, _: &Batch, _: &mut Answer) -> Result<(), Stalled> {
+        unreachable!("there is no rule")
+    }
+
+    fn migrate(&mut self, _: RuleIndex, _: u32, _: &[u8]) -> Result<Vec<u8>, String> {
+        unreachable!("there is no rule")
+    }
+}
+
+const START: i64 = 1_767_571_200_000;
+
+struct Bench {
+    clock: Virtual,
+    shared: Shared,
+    memory: Memory,
+}
+
+impl Bench {
+    fn new(partitions: &[i32]) -> Self {
+        let options = Options {
+            commit_every: Duration::from_millis(100),
+            pending_bytes_max: 1 << 20,
+            records_max: 100,
+            tick_every: Duration::from_secs(1),
+            lag_ms_max: Some(60_000),
+            unreachable_max: Duration::from_secs(5),
+            settle: Duration::from_secs(5),
+        };
+        let shared = Shared {
+            settings: Arc::new(Settings {
+                limits: Limits::default(),
+                topic: "pos.events".to_owned(),
+                ..Settings::default()
+            }),
+            encoding: Encoding { mode: Mode::Structured, format: Format::Json },
+            options,
+            metrics: Arc::new(Metrics::new()),
+            status: Arc::new(Status::new(1)),
+            shutdown: Shutdown::new(),
+        };
+        let memory = Memory::default();
+        memory.script(Polled::Assigned(partitions.to_vec()));
+        Self { clock: Virtual::new(START), shared, memory }
+    }
+
+    fn driver(&self) -> Driver<'_, Memory, NoRules> {
+        Driver::new(0, self.memory.clone(), NoRules, &self.clock, self.shared.clone(), |_| {})
+    }
+
+    /// Turns of 50 ms each.
+    fn turn(&self, driver: &mut Driver<'_, Memory, NoRules>, times: u32) {
+        for _ in 0..times {
+            driver.turn().expect("nothing fails for good");
+            self.clock.advance(50);
+        }
+    }
+
+    fn bad(&self, partition: i32, text: &str) {
+        self.memory.append(partition, self.clock.now(), text);
+    }
+}
+
+#[test]
+fn effects_are_committed_together_after_a_tenth_of_a_second() {
+    let bench = Bench::new(&[0, 1]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    assert!(bench.shared.status.ready(), "both partitions are restored");
+    bench.bad(0, "first");
+    bench.bad(1, "second");
+    bench.turn(&mut driver, 1);
+    assert_eq!(bench.memory.durable(), Vec::<String>::new());
+    bench.turn(&mut driver, 2);
+    assert_eq!(bench.memory.durable(), ["first", "second"]);
+    assert_eq!(bench.memory.commits(), 1, "one burst for both partitions");
+}
+
+#[test]
+fn what_was_aborted_is_sent_again_once_and_in_order() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.outcome(Outcome::Aborted);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 3);
+    bench.bad(0, "second");
+    bench.turn(&mut driver, 4);
+    assert_eq!(bench.memory.durable(), ["first", "second"]);
+}
+
+#[test]
+fn an_unknown_outcome_is_looked_up() {
+    for (outcome, name) in [(Outcome::UnknownDone, "done"), (Outcome::UnknownNot, "not done")] {
+        let bench = Bench::new(&[0]);
+        let mut driver = bench.driver();
+        bench.turn(&mut driver, 1);
+        bench.memory.outcome(outcome);
+        bench.bad(0, "only");
+        bench.turn(&mut driver, 8);
+        assert_eq!(bench.memory.durable(), ["only"], "it was {name}");
+    }
+}
+
+#[test]
+fn a_revoked_partition_is_committed_first_and_a_lost_one_is_dropped() {
+    let bench = Bench::new(&[0, 1]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "revoked");
+    bench.bad(1, "lost");
+    bench.memory.script(Polled::Records);
+    bench.memory.script(Polled::Lost(vec![1]));
+    bench.memory.script(Polled::Revoking(vec![0]));
+    bench.turn(&mut driver, 3);
+    assert_eq!(bench.memory.durable(), ["revoked"]);
+    assert_eq!(bench.memory.released(), [1, 0]);
+}
+
+#[test]
+fn a_partition_that_comes_back_goes_on_where_it_was_committed() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "before");
+    bench.turn(&mut driver, 4);
+    bench.memory.script(Polled::Lost(vec![0]));
+    bench.memory.script(Polled::Assigned(vec![0]));
+    bench.bad(0, "after");
+    bench.turn(&mut driver, 6);
+    assert_eq!(bench.memory.durable(), ["before", "after"]);
+}
+
+#[test]
+fn an_idle_partition_gets_a_tick_a_second_and_one_that_is_behind_gets_none() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1 + 20 * 3);
+    let ticks = bench.memory.ticks();
+    assert_eq!(ticks.len(), 3, "after 1, 2 and 3 s");
+    assert!(ticks.iter().all(|tick| *tick == Tick { blind: None }));
+    bench.memory.hide_end(0, 1_000);
+    bench.turn(&mut driver, 20 * 3);
+    assert_eq!(bench.memory.ticks().len(), 3);
+}
+
+#[test]
+fn an_outage_is_recorded_when_it_is_over_and_again_when_all_has_settled() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.unreachable(20);
+    bench.turn(&mut driver, 20);
+    assert_eq!(bench.memory.ticks(), []);
+    bench.turn(&mut driver, 20 * 8);
+    let told: Vec<Blind> = bench.memory.ticks().into_iter().filter_map(|tick| tick.blind).collect();
+    assert_eq!(told, [Blind::Broker, Blind::Over]);
+}
+
+#[test]
+fn a_short_outage_is_not_blindness_and_loses_nothing() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "kept");
+    bench.turn(&mut driver, 1);
+    bench.memory.unreachable(3);
+    bench.turn(&mut driver, 20);
+    assert_eq!(bench.memory.durable(), ["kept"]);
+    assert!(bench.memory.ticks().into_iter().all(|tick| tick.blind.is_none()));
+}
+
+#[test]
+fn a_request_to_stop_commits_what_was_read_and_closes_the_log() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "last");
+    bench.turn(&mut driver, 1);
+    bench.memory.outcome(Outcome::Aborted);
+    bench.shared.shutdown.request();
+    driver.run().expect("it stops in good order");
+    assert_eq!(bench.memory.durable(), ["last"]);
+    assert!(bench.memory.closed());
+    assert!(!bench.shared.status.ready());
+}
+
+#[test]
+fn too_many_effects_in_memory_are_committed_before_more_is_read() {
+    let mut bench = Bench::new(&[0]);
+    bench.shared.options.pending_bytes_max = 1;
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.outcome(Outcome::Aborted);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "second");
+    driver.turn().expect("it goes on");
+    assert_eq!(bench.memory.durable(), ["first"], "the second was not read while the first was pending");
+    bench.turn(&mut driver, 1);
+    assert_eq!(bench.memory.durable(), ["first", "second"]);
+}
+
+#[test]
+fn a_failure_that_does_not_pass_ends_the_worker_with_its_name() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.broken();
+    let failure = driver.turn().expect_err("the log is broken");
+    assert!(failure.to_string().starts_with("topic-missing: "), "{failure}");
+}
