@@ -3,6 +3,7 @@
 //! Owns the wiring of log, decoder, core and rules, the wall clock, and everything that people and machines see of a running process. Owns
 //! no decision about payments: those are the core's and the rules'. `main` is thin; tests call what it calls.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;

@@ -1,0 +1,67 @@
+//! `tillwatch topics`.
+
+use clap::Subcommand;
+use tillwatch_kafka::admin;
+
+use super::{ConfigFile, Exit, print, say};
+use crate::{
+    config::{Config, Environment, LogKind},
+    telemetry, wiring,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tillwatch topics create --config tillwatch.toml
+  tillwatch topics check --config tillwatch.toml
+
+Exit codes: 0 all is as it should be, 1 something is not, 2 bad usage or configuration.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the topics that are missing; those that are there are checked and left as they are
+    Create(ConfigFile),
+    /// See whether every topic is there and as it must be
+    Check(ConfigFile),
+}
+
+pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
+    let (Action::Create(file) | Action::Check(file)) = &args.action;
+    let config = file.load(environment)?;
+    telemetry::start(&config.telemetry);
+    if config.log.kind != LogKind::Kafka {
+        return Err(Exit::usage("log.kind is \"embedded\": the embedded log makes its topics by itself"));
+    }
+    match args.action {
+        Action::Create(_) => create(&config),
+        Action::Check(_) => {
+            let problems = admin::check(&client(&config)?, None);
+            judge(&problems)?;
+            print("the topics are as they must be\n")
+        }
+    }
+}
+
+fn client(config: &Config) -> Result<tillwatch_kafka::Config, Exit> {
+    wiring::kafka(config, 0).map_err(Exit::usage)
+}
+
+fn create(config: &Config) -> Result<(), Exit> {
+    match admin::create(&client(config)?, &wiring::wanted(config)) {
+        Ok(created) if created.is_empty() => print("every topic was there\n"),
+        Ok(created) => created.iter().try_for_each(|topic| print(&format!("created {topic}\n"))),
+        Err(problems) => judge(&problems),
+    }
+}
+
+/// Says every problem; fails where one keeps Tillwatch from working.
+fn judge(problems: &[admin::Problem]) -> Result<(), Exit> {
+    for problem in problems {
+        let weight = if problem.fatal() { "error" } else { "advice" };
+        say(format!("{weight}: {}: {problem}", problem.code()));
+    }
+    if problems.iter().any(admin::Problem::fatal) { Err(Exit::silent(1)) } else { Ok(()) }
+}
