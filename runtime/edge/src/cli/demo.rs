@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     terminals: u32,
     /// Payments an hour of each terminal
-    #[arg(long, default_value_t = 240.0)]
+    #[arg(long, default_value_t = 900.0)]
     payments_per_hour: f64,
     /// Another seed, other customers
     #[arg(long, default_value_t = 1)]

@@ -75,13 +75,13 @@ macro_rules! faults {
 faults! {
     payment {
         /// The host's answer is lost on its way to the terminal.
-        response_lost = 0.01, 0.05;
+        response_lost = 0.01, 0.06;
         /// The host never answers; half of the time it has charged all the same.
         no_answer = 0.005, 0.02;
         /// The host approves after the terminal has given up.
         late_approval = 0.003, 0.0;
         /// The terminal gets the answer and hangs.
-        display_hang = 0.005, 0.03;
+        display_hang = 0.005, 0.05;
         /// The printer is out of paper, for minutes.
         printer_no_paper = 0.004, 0.015;
         /// The paper is jammed, for minutes.
@@ -89,7 +89,7 @@ faults! {
         /// The printer is offline, for minutes.
         printer_offline = 0.002, 0.0;
         /// The printer takes the job and prints nothing.
-        printer_silent = 0.005, 0.03;
+        printer_silent = 0.005, 0.05;
         /// The receipt is printed, and the news of it lost.
         receipt_lost = 0.003, 0.015;
         /// The order system hears of the payment minutes later.
