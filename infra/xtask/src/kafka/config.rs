@@ -107,9 +107,8 @@ pub(super) fn properties(node: &Node, nodes: &[Node], dir: &Path, more: &[(Strin
         ("transaction.state.log.replication.factor", replicas.to_string()),
         ("transaction.state.log.min.isr", in_sync.to_string()),
         ("transaction.state.log.num.partitions", "4".to_owned()),
-        // A group of tests need not wait for members that never come, and may choose to find a dead one fast.
+        // Nobody else is about to join. What bounds clients is left as a broker in production has it.
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
-        ("group.min.session.timeout.ms", "1000".to_owned()),
     ];
     let mut text = String::new();
     let own = own.iter().map(|(key, value)| (*key, value.as_str()));
