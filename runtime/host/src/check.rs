@@ -91,7 +91,7 @@ impl Capabilities {
 /// Whether one visit may do what it did.
 pub(crate) fn actions(actions: &[(u32, Action)], limits: &Limits, capabilities: &Capabilities) -> Result<(), Fault> {
     if actions.len() > limits.actions_max {
-        return Err(fault("output-max", &format!("{} actions, {} allowed", actions.len(), limits.actions_max)));
+        return Err(fault("bad-output", &format!("{} actions, {} allowed", actions.len(), limits.actions_max)));
     }
     for (_, action) in actions {
         if let Some(capability) = capabilities.lacking(action) {

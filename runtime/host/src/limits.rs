@@ -13,7 +13,7 @@ pub struct Limits {
     pub table_elements_max: usize,
     /// Bytes that one call may answer: states, texts and a fixed sum for each action, detail and list entry; more is the fault `output-max`.
     pub output_bytes_max: usize,
-    /// Actions of one visit; more are the fault `output-max`.
+    /// Actions of one visit; more are the fault `bad-output`.
     pub actions_max: usize,
     /// Bytes of one state; a larger one is the fault `state-max`.
     pub state_bytes_max: usize,

@@ -44,7 +44,7 @@ fn every_wrong_thing_has_its_code() {
         ("short-states", "bad-output", "the states have 5 bytes, the verdicts say 10"),
         ("wrong-visit", "bad-output", "an action for visit 7 of 1"),
         ("big-state", "state-max", "a state of 100000 bytes, 65536 allowed"),
-        ("many-actions", "output-max", "300 actions, 256 allowed"),
+        ("many-actions", "bad-output", "300 actions, 256 allowed"),
         ("big-output", "output-max", "answered more than its 1048576 bytes"),
         ("huge-output", "output-max", "answered more than its 1048576 bytes"),
         ("fail", "rule-failed", "no such printer"),

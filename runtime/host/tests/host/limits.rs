@@ -12,7 +12,7 @@ fn state_bytes_max_and_actions_max_are_the_last_that_is_allowed() {
     let limits = |state_bytes_max, actions_max| Limits { state_bytes_max, actions_max, ..Limits::default() };
     assert_eq!(process(&mut host(limits(100_000, 300)), &["big-state", "many-actions"]).faults, []);
     assert_eq!(fault(limits(99_999, 300), "big-state").code, "state-max");
-    assert_eq!(fault(limits(100_000, 299), "many-actions").code, "output-max");
+    assert_eq!(fault(limits(100_000, 299), "many-actions").code, "bad-output");
 }
 
 #[test]
