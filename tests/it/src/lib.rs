@@ -4,3 +4,4 @@
 //! `tests/`, one file for each promise.
 
 pub mod machine;
+pub mod visits;
