@@ -1,0 +1,64 @@
+//! Two members on a real Apache Kafka: silence, kill -9, SIGTERM, and every time the same set.
+
+use serde_json::Value;
+
+use super::feed::{feed, now, silent, subject};
+use super::topics::{Deployment, PARTITIONS};
+use super::verdict::{assert_plenty, assert_same, export, found, once, replayed};
+
+/// The last event of every partition is an approval. Its finding comes although nothing else ever does.
+fn fall_silent(deployment: &Deployment, said: &mut Vec<Value>) {
+    let terminals: Vec<String> = (0..PARTITIONS).map(|partition| format!("SILENT{partition}")).collect();
+    for (partition, terminal) in (0..).zip(&terminals) {
+        for event in silent(terminal, now()) {
+            deployment.send(Some(partition), terminal, Some(event.as_bytes()));
+        }
+    }
+    deployment.flush();
+    let raised = |output: &Value, terminal: &str| {
+        output["type"] == "pos.finding.raised" && output["subject"] == subject(terminal).as_str()
+    };
+    deployment.until("the finding of silence in every partition", said, |said| {
+        terminals.iter().all(|terminal| said.iter().any(|output| raised(output, terminal)))
+    });
+}
+
+/// What readers saw is what the log's export replays to, up to where every partition has come.
+fn judge(deployment: &Deployment, said: Vec<Value>) {
+    let dead = deployment.topic("pos.dead-letters");
+    assert_eq!(said.iter().find(|output| output["topic"] == dead.as_str()), None, "nothing was wrong with the events");
+    let said = once(said);
+    let expected = replayed(&deployment.config(), &export(&deployment.config(), None));
+    let reached = (0..PARTITIONS).map(|partition| found(&said, &format!("SILENT{partition}")).expect("waited for"));
+    assert_same(&said, &expected, reached.min().expect("there are partitions"));
+    assert_plenty(&said);
+}
+
+#[test]
+fn silence_is_found_and_a_replay_of_the_export_says_the_same_on_kafka() {
+    let deployment = Deployment::new("silence");
+    let members = [deployment.member("a"), deployment.member("b")];
+    let mut said = Vec::new();
+    deployment.play(&feed(1), &mut said, |_| {});
+    fall_silent(&deployment, &mut said);
+    judge(&deployment, said);
+    members.into_iter().for_each(|member| member.stop());
+}
+
+#[test]
+fn a_member_that_is_killed_or_stopped_loses_nothing_on_kafka() {
+    let deployment = Deployment::new("killed");
+    let (mut a, mut b) = (Some(deployment.member("a")), Some(deployment.member("b")));
+    let feed = feed(2);
+    let mut said = Vec::new();
+    deployment.play(&feed, &mut said, |index| match index * 8 / feed.len() {
+        2 => a.take().into_iter().for_each(super::process::Member::kill),
+        3 if a.is_none() => a = Some(deployment.member("a")),
+        5 => b.take().into_iter().for_each(super::process::Member::stop),
+        6 if b.is_none() => b = Some(deployment.member("b")),
+        _ => {}
+    });
+    fall_silent(&deployment, &mut said);
+    judge(&deployment, said);
+    [a, b].into_iter().flatten().for_each(super::process::Member::stop);
+}

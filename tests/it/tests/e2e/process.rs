@@ -1,0 +1,152 @@
+//! `tillwatch` as a child process.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use tillwatch_it::machine::binary;
+
+/// No command that is not meant to stay takes longer.
+const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// A process that was asked to stop has stopped by then.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// A process that was started says what it has begun by then.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// What a command left behind.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("standard output is text")
+    }
+
+    /// Its standard output, of a command that must succeed.
+    pub(crate) fn good(self) -> Vec<u8> {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.stdout
+    }
+}
+
+/// The binary with arguments, and nothing of the environment's configuration.
+pub(crate) fn tillwatch<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_remove("TILLWATCH_CONFIG");
+    command
+}
+
+/// Runs a command to its end, with this on its standard input.
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Ended {
+    let what = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary can be started");
+    let pid = child.id();
+    let (mut stdin, input) = (child.stdin.take().expect("it is piped"), input.to_vec());
+    // A command that ends without reading all of it closes the pipe: its exit code tells.
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let (sender, ended) = channel();
+    thread::spawn(move || drop(sender.send(child.wait_with_output())));
+    let Ok(output) = ended.recv_timeout(COMMAND_MAX) else {
+        signal(pid, "KILL");
+        panic!("{what} did not end");
+    };
+    let output = output.expect("it can be waited for");
+    writer.join().expect("the writer does not panic");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ended { code: output.status.code(), stdout: output.stdout, stderr }
+}
+
+/// Runs the binary with these arguments to its end.
+pub(crate) fn of<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
+    run(tillwatch(arguments), b"")
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} reaches process {pid}");
+}
+
+/// A process that stays until it is told to go.
+pub(crate) struct Member {
+    pid: u32,
+    exit: Receiver<ExitStatus>,
+    lines: Receiver<String>,
+    gone: bool,
+}
+
+impl Member {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be started");
+        let pid = child.id();
+        let stderr: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("it is piped"));
+        let (say, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if say.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let (tell, exit) = channel();
+        thread::spawn(move || tell.send(child.wait().expect("it can be waited for")));
+        Self { pid, exit, lines, gone: false }
+    }
+
+    /// Waits until it says something, and returns that line.
+    pub(crate) fn says(&self, what: &str) -> String {
+        let mut said = Vec::new();
+        loop {
+            match self.lines.recv_timeout(START_MAX) {
+                Ok(line) if line.contains(what) => return line,
+                Ok(line) => said.push(line),
+                Err(_) => panic!("it never said {what:?}, but:\n{}", said.join("\n")),
+            }
+        }
+    }
+
+    /// Lets this much time pass, in which it must not end.
+    pub(crate) fn lives(&self, wait: Duration) {
+        match self.exit.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => {}
+            ended => panic!("it ended by itself: {ended:?}\n{}", self.rest()),
+        }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.gone = true;
+        signal(self.pid, "KILL");
+        self.exit.recv_timeout(STOP_MAX).expect("SIGKILL ends it");
+    }
+
+    /// SIGTERM: it must end with 0, and in time.
+    pub(crate) fn stop(mut self) {
+        signal(self.pid, "TERM");
+        let ended = self.exit.recv_timeout(STOP_MAX);
+        self.gone = ended.is_ok();
+        let ended = ended.unwrap_or_else(|_| panic!("SIGTERM did not end it within {STOP_MAX:?}\n{}", self.rest()));
+        assert_eq!(ended.code(), Some(0), "{}", self.rest());
+    }
+
+    fn rest(&self) -> String {
+        self.lines.try_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if !self.gone && self.exit.try_recv().is_err() {
+            drop(Command::new("kill").args(["-KILL", &self.pid.to_string()]).status());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Whether what was said is what had to be said.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::feed::{instant, subject};
+use super::process::{run, tillwatch};
+
+/// How many findings and commands a feed of many faults leads to at least.
+const PLENTY: usize = 50;
+
+/// An output without the topic, which a record does not carry, by its id.
+pub(crate) type Outputs = BTreeMap<String, Value>;
+
+fn id(output: &Value) -> String {
+    output["id"].as_str().expect("an output has an id").to_owned()
+}
+
+/// The outputs of these lines, each of which must be there once.
+pub(crate) fn once(lines: impl IntoIterator<Item = Value>) -> Outputs {
+    let mut outputs = Outputs::new();
+    for mut line in lines {
+        let fields = line.as_object_mut().expect("an output is an object");
+        fields.remove("topic");
+        fields.remove("ingesttime");
+        let before = outputs.insert(id(&line), line);
+        assert_eq!(before, None, "an output came twice");
+    }
+    outputs
+}
+
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Value> {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("a JSON object a line"))
+}
+
+/// The records of a topic as `export` gives them.
+pub(crate) fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
+    let mut command = tillwatch(["export", "--config"]);
+    command.arg(config).args(topic.iter().flat_map(|topic| ["--topic", topic]));
+    run(command, b"").good()
+}
+
+/// What a topic of outputs holds, from the lines of its export: there they stand as raw bytes, for no input may have their types.
+pub(crate) fn outputs_of(config: &Path, topic: &str) -> Vec<Value> {
+    let bytes = |line: Value| STANDARD.decode(line["data"]["value"].as_str().expect("a raw line has a value"));
+    let read = |line| serde_json::from_slice(&bytes(line).expect("base64")).expect("an output is JSON");
+    lines(&export(config, Some(topic))).map(read).collect()
+}
+
+/// What `replay` of these events says on the topics of findings and commands.
+pub(crate) fn replayed(config: &Path, events: &[u8]) -> Outputs {
+    let mut command = tillwatch(["replay", "--config"]);
+    command.arg(config).arg("-");
+    let ended = run(command, events);
+    assert!(matches!(ended.code, Some(0 | 3)), "{}", ended.stderr);
+    let kept = |line: &Value| {
+        let topic = line["topic"].as_str().expect("an output has a topic");
+        topic.ends_with("pos.findings") || topic.ends_with("pos.commands")
+    };
+    once(lines(&ended.stdout).filter(kept))
+}
+
+/// When the payment of `silent` on this terminal was found, if it was.
+pub(crate) fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
+    let subject = subject(terminal);
+    let of = |output: &&Value| {
+        output["type"] == "pos.finding.raised"
+            && output["subject"] == subject.as_str()
+            && output["data"]["kind"] == "approved-undelivered"
+    };
+    outputs.values().find(of).map(|output| instant(&output["time"]))
+}
+
+/// Holds what was said against what had to be said. Every partition has reached `until`: before it nothing may be missing; after it,
+/// nothing may be there that is not to come.
+pub(crate) fn assert_same(said: &Outputs, expected: &Outputs, until: i64) {
+    for (id, output) in said {
+        assert_eq!(Some(output), expected.get(id), "said, and otherwise or not at all in the replay");
+    }
+    for (id, output) in expected {
+        let due = instant(&output["time"]) < until;
+        assert!(!due || said.contains_key(id), "in the replay, and never said: {output}");
+    }
+}
+
+/// That there was something of every kind to compare.
+pub(crate) fn assert_plenty(said: &Outputs) {
+    let count = |event_type: &str| said.values().filter(|output| output["type"] == event_type).count();
+    for event_type in ["pos.finding.updated", "pos.finding.cleared", "pos.command.cancelled"] {
+        assert!(count(event_type) > 0, "no {event_type} among {}", said.len());
+    }
+    for event_type in ["pos.finding.raised", "pos.command"] {
+        assert!(count(event_type) > PLENTY, "{} of {event_type}", count(event_type));
+    }
+}
