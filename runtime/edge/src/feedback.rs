@@ -1,6 +1,6 @@
 //! Outputs read back from a log: for the simulated fleet, which acts on commands, and for people who watch.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tillwatch_core::log::RawRecord;
 
 /// One output as it lies in a record of any mode and format: its `CloudEvents` type and data.
@@ -12,26 +12,49 @@ pub struct Seen {
     pub data: Value,
 }
 
+/// A record of an output topic as `replay` writes it: one structured event in JSON with `topic`; none where it is none of Tillwatch's.
+#[must_use]
+pub fn line(raw: &RawRecord<'_>, topic: &str) -> Option<String> {
+    let Seen { event_type, data } = Seen::of(raw)?;
+    let mut event = Map::new();
+    let whole = raw.value.filter(|_| header(raw, "ce_type").is_none()).and_then(|value| payload(raw, value));
+    for name in ["specversion", "id", "source", "type", "subject", "time", "partitionkey"] {
+        let attribute = match &whole {
+            Some(whole) => whole.get(name).cloned(),
+            None => header(raw, &format!("ce_{name}")).map(Value::from),
+        };
+        event.extend(attribute.map(|value| (name.to_owned(), value)));
+    }
+    event.insert("type".to_owned(), event_type.into());
+    event.insert("topic".to_owned(), topic.into());
+    event.insert("datacontenttype".to_owned(), "application/json".into());
+    event.insert("data".to_owned(), data);
+    Some(Value::Object(event).to_string())
+}
+
+fn header<'a>(raw: &RawRecord<'a>, wanted: &str) -> Option<&'a str> {
+    let found = raw.headers.iter().find(|(name, _)| *name == wanted);
+    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+}
+
+fn payload(raw: &RawRecord<'_>, value: &[u8]) -> Option<Value> {
+    if header(raw, "content-type")?.ends_with("cbor") {
+        ciborium::from_reader(value).ok()
+    } else {
+        serde_json::from_slice(value).ok()
+    }
+}
+
 impl Seen {
     /// Reads a record of an output topic; none where it is none of Tillwatch's.
     #[must_use]
     pub fn of(raw: &RawRecord<'_>) -> Option<Self> {
-        let header = |wanted: &str| {
-            let found = raw.headers.iter().find(|(name, _)| *name == wanted);
-            found.and_then(|(_, value)| std::str::from_utf8(value).ok())
-        };
-        let content_type = header("content-type")?;
-        let value = raw.value?;
-        let payload: Value = if content_type.ends_with("cbor") {
-            ciborium::from_reader(value).ok()?
-        } else {
-            serde_json::from_slice(value).ok()?
-        };
-        if content_type.starts_with("application/cloudevents+") {
+        let payload = payload(raw, raw.value?)?;
+        if header(raw, "content-type")?.starts_with("application/cloudevents+") {
             let event_type = payload.get("type")?.as_str()?.to_owned();
             return Some(Self { event_type, data: payload.get("data")?.clone() });
         }
-        Some(Self { event_type: header("ce_type")?.to_owned(), data: payload })
+        Some(Self { event_type: header(raw, "ce_type")?.to_owned(), data: payload })
     }
 
     /// A text of its data; empty where there is none.
@@ -44,7 +67,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use tillwatch_core::{
-        cloudevents::{Encoding, Format, Mode, encode},
+        cloudevents::{Encoding, Format, Mode, encode, encode_line},
         output::{Cancelled, Data, Id, Output},
     };
 
@@ -76,6 +99,10 @@ mod tests {
                 let seen = Seen::of(&raw).expect("it is one of ours");
                 assert_eq!(seen.event_type, "pos.command.cancelled");
                 assert_eq!(seen.text("/kind"), "reprint");
+                let line: Value =
+                    serde_json::from_str(&line(&raw, "pos.commands").expect("it is one of ours")).expect("JSON");
+                let replayed: Value = serde_json::from_str(&encode_line(&output, "pos.commands")).expect("JSON");
+                assert_eq!(line, replayed);
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{ConfigFile, Exit, say, written};
 use crate::{
     clock::{Wall, parse_rfc3339},
     config::{Config, Environment, LogKind},
-    telemetry, wiring,
+    feedback, telemetry, wiring,
 };
 
 /// Records of one read from the embedded log.
@@ -23,8 +23,10 @@ const READ_MAX: usize = 1_000;
 #[command(after_help = "Examples:
   tillwatch export --config tillwatch.toml --from 2026-11-22T09:00:00Z --to 2026-11-22T10:00:00Z > events.jsonl
   tillwatch export | tillwatch replay --until end -
+  tillwatch export --topic pos.findings
 
-Lines are structured CloudEvents in the order of their ingest times, ticks included: `ingesttime` is the record's timestamp. The range is
+Lines are structured CloudEvents in the order of their ingest times; of the input as `replay` reads them (ticks included, `ingesttime` is the
+record's timestamp), of an output topic as `replay` writes them. The range is
 held in memory to be ordered. The embedded log must not be in use by another process.
 Exit codes: 0, 1 the log failed, 2 bad usage or configuration.")]
 pub(super) struct Args {
@@ -87,6 +89,8 @@ fn embedded(args: &Args, config: &Config, topic: &str, lines: &mut Lines) -> Res
 }
 
 struct Lines {
+    /// Its name where it is not the input: lines are then as `replay` writes them.
+    output: Option<String>,
     decoder: Decoder,
     /// Ingest time reached in each partition: it never runs backwards there.
     reached: std::collections::BTreeMap<PartitionId, Instant>,
@@ -96,13 +100,16 @@ struct Lines {
 impl Lines {
     fn new(topic: &str, config: &Config) -> Self {
         let decoder = Decoder::new(topic, &config.engine.limits());
-        Self { decoder, reached: std::collections::BTreeMap::new(), lines: Vec::new() }
+        let output = (topic != config.topics.events).then(|| topic.to_owned());
+        Self { output, decoder, reached: std::collections::BTreeMap::new(), lines: Vec::new() }
     }
 
     fn take(&mut self, partition: PartitionId, raw: RawRecord<'_>) {
         let reached = self.reached.entry(partition).or_insert(raw.ingest);
         *reached = raw.ingest.max(*reached);
-        self.lines.push((*reached, partition, raw.offset, self.decoder.event_line(partition, raw)));
+        let written = self.output.as_ref().and_then(|topic| feedback::line(&raw, topic));
+        let line = written.unwrap_or_else(|| self.decoder.event_line(partition, raw));
+        self.lines.push((*reached, partition, raw.offset, line));
     }
 
     fn sorted(mut self) -> Vec<Line> {

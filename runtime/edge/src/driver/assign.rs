@@ -94,7 +94,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         let from = core.resume(position, &mut self.rules).map_err(|error| Failure::Resume(partition, error))?;
         self.log.start(partition, from).map_err(Failure::Log)?;
         let now = self.clock.elapsed();
-        let mut owned = Owned::new(partition, core, from, now);
+        let mut owned = Owned::new(partition, core, from, position, now);
         owned.stalls = stalls;
         self.owned.insert(partition, owned);
         let took = now.saturating_sub(began);

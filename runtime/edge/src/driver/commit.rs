@@ -10,12 +10,18 @@ use tillwatch_core::{
 use super::{DRAIN_MAX, Driver, Failure, Owned, RETRY_WAIT};
 use crate::telemetry::{Outcome, events};
 
+/// How long a position that only time has moved may wait for its commit.
+const MOVED_MAX: Duration = Duration::from_secs(10);
+
 impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// Whether effects have waited long enough, or are too many to wait.
     pub(super) fn commit_due(&self) -> bool {
         let options = &self.shared.options;
-        let waited = self.clock.elapsed() >= self.committed_at + options.commit_every;
-        (waited && self.owned.values().any(Owned::dirty)) || self.pending_bytes() >= options.pending_bytes_max
+        let waited = self.clock.elapsed().saturating_sub(self.committed_at);
+        let owned = || self.owned.values();
+        (waited >= options.commit_every && owned().any(Owned::dirty))
+            || (waited >= MOVED_MAX && owned().any(Owned::moved))
+            || self.pending_bytes() >= options.pending_bytes_max
     }
 
     /// Tries once to make everything pending durable; what did not become durable stays pending.
@@ -37,6 +43,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         events::CommitEnded { slot: self.slot, outcome, reason, took }.emit(&self.shared.metrics);
         match committed {
             Ok(Committed::Done) => {
+                self.durable(&commits);
                 (self.report)(&self.rules);
                 Ok(())
             }
@@ -48,6 +55,14 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
             Err(error) => {
                 self.put_back(commits);
                 self.trouble(error)
+            }
+        }
+    }
+
+    fn durable(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Some(owned) = self.owned.get_mut(&commit.partition) {
+                owned.committed(commit.position);
             }
         }
     }
@@ -65,7 +80,10 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         for commit in commits {
             loop {
                 match self.log.position(commit.partition) {
-                    Ok(position) if position == Some(commit.position) => break,
+                    Ok(position) if position == Some(commit.position) => {
+                        self.durable(&[commit]);
+                        break;
+                    }
                     Ok(_) => {
                         self.put_back(vec![commit]);
                         break;
@@ -85,7 +103,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         let until = self.clock.elapsed() + DRAIN_MAX;
         loop {
             self.commit()?;
-            if !self.owned.values().any(Owned::dirty) {
+            if !self.owned.values().any(|owned| owned.dirty() || owned.moved()) {
                 break;
             }
             if self.clock.elapsed() >= until {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem, time::Duration};
 use tillwatch_core::{
     Instant,
     cloudevents::{Encoding, encode},
-    log::{Change, Commit, Message, PartitionId},
+    log::{Change, Commit, Message, PartitionId, Position},
     output::Output,
     partition::{Counters, Partition, Record},
     rules::{Rules, Stalled},
@@ -31,6 +31,8 @@ pub(super) struct Owned {
     changes: Vec<Change>,
     bytes: usize,
     counted: Counters,
+    /// The position that is durable, as far as known.
+    durable: Option<Position>,
     /// When the last record was read or the last tick appended.
     pub(super) quiet_since: Duration,
     pub(super) sight: Sight,
@@ -38,7 +40,13 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    pub(super) fn new(id: PartitionId, partition: Partition, next: Option<i64>, now: Duration) -> Self {
+    pub(super) fn new(
+        id: PartitionId,
+        partition: Partition,
+        next: Option<i64>,
+        durable: Option<Position>,
+        now: Duration,
+    ) -> Self {
         let sight = Sight::restored(partition.gauges().blind);
         let counted = *partition.counters();
         Self {
@@ -51,6 +59,7 @@ impl Owned {
             changes: Vec::new(),
             bytes: 0,
             counted,
+            durable,
             quiet_since: now,
             sight,
             stalls: 0,
@@ -129,6 +138,16 @@ impl Owned {
         self.partition.dirty() || !self.messages.is_empty() || !self.changes.is_empty()
     }
 
+    /// Whether only time has gone on since the last commit: nothing is lost without another, but a restart would read all of it again.
+    pub(super) fn moved(&self) -> bool {
+        self.next.is_some() && self.durable != Some(self.partition.position())
+    }
+
+    /// A commit became durable.
+    pub(super) fn committed(&mut self, position: Position) {
+        self.durable = Some(position);
+    }
+
     /// Bytes of the outputs that are not durable.
     pub(super) fn pending_bytes(&self) -> usize {
         self.bytes
@@ -136,7 +155,7 @@ impl Owned {
 
     /// Everything that is not durable, as one commit; none where there is nothing.
     pub(super) fn take_commit(&mut self) -> Option<Commit> {
-        if !self.dirty() {
+        if !self.dirty() && !self.moved() {
             return None;
         }
         let mut changes = mem::take(&mut self.changes);

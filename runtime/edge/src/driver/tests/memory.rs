@@ -9,6 +9,7 @@ use std::{
 
 use tillwatch_core::{
     Instant,
+    cloudevents::tick_line,
     log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Who},
 };
 
@@ -55,6 +56,16 @@ impl Memory {
 
     pub(super) fn append(&self, partition: PartitionId, ingest: Instant, text: &str) {
         self.0.borrow_mut().input.entry(partition).or_default().push((ingest, text.to_owned()));
+    }
+
+    /// A tick as it stands in a file.
+    pub(super) fn tick_record(&self, partition: PartitionId, ingest: Instant) {
+        self.append(partition, ingest, &tick_line(Tick { blind: None }, ingest));
+    }
+
+    /// The committed position of a partition.
+    pub(super) fn high(&self, partition: PartitionId) -> Option<i64> {
+        self.0.borrow().positions.get(&partition).map(|position| position.high)
     }
 
     /// So many calls fail.
@@ -150,7 +161,8 @@ impl Log for Memory {
                     input.get(partition).and_then(|records| records.get(usize::try_from(*next).expect("an index")))
             {
                 let value = Some(text.as_bytes());
-                sink(*partition, RawRecord { offset: *next, ingest: *ingest, key: None, value, headers: &[] });
+                let headers: &[(&str, &[u8])] = &[("content-type", b"application/cloudevents+json")];
+                sink(*partition, RawRecord { offset: *next, ingest: *ingest, key: None, value, headers });
                 *next += 1;
                 left -= 1;
             }

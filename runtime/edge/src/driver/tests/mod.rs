@@ -200,6 +200,18 @@ fn a_short_outage_is_not_blindness_and_loses_nothing() {
 }
 
 #[test]
+fn where_only_time_has_gone_on_the_position_follows_every_ten_seconds() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.tick_record(0, bench.clock.now());
+    bench.turn(&mut driver, 20 * 9);
+    assert_eq!(bench.memory.high(0), None);
+    bench.turn(&mut driver, 20 * 2);
+    assert_eq!(bench.memory.high(0), Some(1));
+}
+
+#[test]
 fn a_request_to_stop_commits_what_was_read_and_closes_the_log() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
