@@ -1,0 +1,55 @@
+//! The built-in rules without WebAssembly, through the same codecs.
+
+use tillwatch_compensate::Compensate;
+use tillwatch_core::rules::{Answer, Batch, Descriptor, Rules, Stalled};
+use tillwatch_correlate_payment::CorrelatePayment;
+use tillwatch_diagnose_printer::DiagnosePrinter;
+use tillwatch_sdk::native::{Component, Native};
+
+use super::Setup;
+
+/// The rules of a case.
+pub struct NativeRules {
+    descriptors: Vec<Descriptor>,
+    rules: Vec<Box<dyn Component>>,
+}
+
+impl NativeRules {
+    /// The rules that the case wants, with its settings.
+    ///
+    /// # Panics
+    /// Where one does not exist or does not take its settings.
+    #[must_use]
+    pub fn new(setup: &Setup) -> Self {
+        let rules: Vec<Box<dyn Component>> = setup
+            .rules()
+            .iter()
+            .map(|rule| make(rule, &setup.settings(rule)).unwrap_or_else(|error| panic!("{rule}: {error}")))
+            .collect();
+        Self { descriptors: rules.iter().map(|rule| rule.describe()).collect(), rules }
+    }
+}
+
+fn make(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
+    Ok(match rule {
+        "correlate-payment" => Box::new(Native::<CorrelatePayment>::with_settings(settings)?),
+        "compensate" => Box::new(Native::<Compensate>::with_settings(settings)?),
+        "diagnose-printer" => Box::new(Native::<DiagnosePrinter>::with_settings(settings)?),
+        _ => return Err("no such rule is built in".to_owned()),
+    })
+}
+
+impl Rules for NativeRules {
+    fn descriptors(&self) -> &[Descriptor] {
+        &self.descriptors
+    }
+
+    fn process(&mut self, rule: usize, batch: &Batch, answer: &mut Answer) -> Result<(), Stalled> {
+        self.rules[rule].process(batch, &mut answer.verdicts);
+        Ok(())
+    }
+
+    fn migrate(&mut self, rule: usize, version: u32, state: &[u8]) -> Result<Vec<u8>, String> {
+        self.rules[rule].migrate(version, state)
+    }
+}

@@ -1,0 +1,210 @@
+//! The core in this process, over rules of whatever make: cut, crashed, shuffled and spread.
+//!
+//! Owns the ways in which the same input may reach the core; each must give the same outputs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use tillwatch_core::{
+    Instant,
+    cloudevents::{Decoder, encode_line},
+    limits::Limits,
+    log::{Change, PartitionId, Position, Tick},
+    output::{Id, Output},
+    partition::{Body, Partition, Record, Settings, SilentSource},
+    rules::Rules,
+};
+
+use super::{Case, Engine, Setup};
+
+const TOPIC: &str = "pos.events";
+const DRAIN_MS: i64 = 3_600_000;
+
+/// A way for the records to reach the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In batches of so many records; 0 for all at once.
+    Batches(usize),
+    /// One by one, with a crash after each: only what the changelog and the position keep goes on.
+    Crashing,
+    /// In another order of arrival that the lateness allows.
+    Shuffled(u64),
+    /// Terminals spread over so many partitions.
+    Spread(u32),
+}
+
+/// Makes the rules of a case.
+pub type Make<'a> = Box<dyn FnMut(&Setup) -> Box<dyn Rules> + 'a>;
+
+/// The core in this process.
+pub struct InProcess<'a> {
+    /// What the rules are made of.
+    pub of: &'static str,
+    /// How the records come.
+    pub way: Way,
+    /// Makes the rules.
+    pub make: Make<'a>,
+}
+
+impl Engine for InProcess<'_> {
+    fn name(&self) -> String {
+        format!("{} {:?}", self.of, self.way)
+    }
+
+    fn ordered(&self) -> bool {
+        matches!(self.way, Way::Batches(_) | Way::Crashing)
+    }
+
+    fn run(&mut self, case: &Case) -> Vec<String> {
+        let settings = settings(&case.setup);
+        let mut rules = (self.make)(&case.setup);
+        let mut records = records(case, &settings);
+        let rules = rules.as_mut();
+        let out = match self.way {
+            Way::Batches(size) => straight(0, &settings, rules, &records, size),
+            Way::Crashing => crashing(&settings, rules, &records),
+            Way::Shuffled(seed) => {
+                shuffle(&mut records, i64::from(settings.limits.lateness_ms), seed);
+                straight(0, &settings, rules, &records, 0)
+            }
+            Way::Spread(partitions) => (0..partitions)
+                .flat_map(|partition| {
+                    let mine: Vec<Record> =
+                        records.iter().filter(|record| lies_in(record, partition, partitions)).cloned().collect();
+                    let id = PartitionId::try_from(partition).expect("few partitions");
+                    straight(id, &settings, rules, &mine, 0)
+                })
+                .collect(),
+        };
+        out.iter().map(|output| encode_line(output, output.data.topic().name())).collect()
+    }
+}
+
+fn settings(setup: &Setup) -> Arc<Settings> {
+    let silent = |(prefix, silent_ms): (&String, &u32)| SilentSource { prefix: prefix.clone(), silent_ms: *silent_ms };
+    Arc::new(Settings {
+        limits: Limits::default(),
+        topic: TOPIC.to_owned(),
+        silent_sources: setup.silent_sources.iter().map(silent).collect(),
+        ..Settings::default()
+    })
+}
+
+/// The case's records, with the ticks of the time that runs on behind them.
+fn records(case: &Case, settings: &Settings) -> Vec<Record> {
+    let mut decoder = Decoder::new(TOPIC, &settings.limits);
+    let mut records: Vec<Record> =
+        (0..).zip(&case.input).map(|(number, line)| decoder.decode_line(number, line)).collect();
+    let mut now = records.iter().map(|record| record.ingest).max().expect("a case has records");
+    let end = case.setup.until_ms.map_or(now + DRAIN_MS, |until| case.start() + until);
+    assert!(end >= now, "{}: until_ms lies before its last record", case.name);
+    while now < end {
+        now = (now + i64::from(settings.limits.tick_every_ms)).min(end);
+        let offset = i64::try_from(records.len()).expect("few records");
+        records.push(Record { offset, ingest: now, body: Body::Tick(Tick { blind: None }) });
+    }
+    records
+}
+
+fn partition(id: PartitionId, settings: &Arc<Settings>, rules: &dyn Rules) -> Partition {
+    Partition::new(id, Arc::clone(settings), rules.descriptors()).expect("the rules fit")
+}
+
+fn straight(
+    id: PartitionId,
+    settings: &Arc<Settings>,
+    rules: &mut dyn Rules,
+    records: &[Record],
+    size: usize,
+) -> Vec<Output> {
+    let mut partition = partition(id, settings, rules);
+    let mut out = Vec::new();
+    for chunk in records.chunks(if size == 0 { records.len().max(1) } else { size }) {
+        partition.step(&mut chunk.to_vec(), rules, &mut out).expect("no stall");
+    }
+    out
+}
+
+fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record]) -> Vec<Output> {
+    let mut kept: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let mut waiting: VecDeque<Record> = VecDeque::new();
+    let mut position: Option<Position> = None;
+    let mut out = Vec::new();
+    for record in records {
+        let mut partition = partition(0, settings, rules);
+        for (key, value) in &kept {
+            partition.load(key, Some(value)).expect("what was written loads");
+        }
+        let from = partition.resume(position, rules).expect("no migration is needed").unwrap_or(0);
+        assert!(position.is_none_or(|position| from >= position.low), "what is read again was kept");
+        waiting.push_back(record.clone());
+        let mut batch: Vec<Record> = waiting.iter().filter(|record| record.offset >= from).cloned().collect();
+        partition.step(&mut batch, rules, &mut out).expect("no stall");
+        let mut changes = Vec::new();
+        partition.changes(&mut changes);
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => kept.insert(key, value),
+                None => kept.remove(&key),
+            };
+        }
+        let reached = partition.position();
+        while waiting.front().is_some_and(|record| record.offset < reached.low) {
+            waiting.pop_front();
+        }
+        position = Some(reached);
+    }
+    out
+}
+
+fn lies_in(record: &Record, partition: u32, partitions: u32) -> bool {
+    match &record.body {
+        Body::Tick(_) => true,
+        Body::Unreadable(_) => partition == 0,
+        Body::Event(event) => {
+            let hash = Id::of(&[event.key().as_bytes()]);
+            let hash = u32::from_str_radix(&hash.as_str()[..8], 16).expect("an id is hex");
+            hash % partitions == partition
+        }
+    }
+}
+
+/// What arrival decides of an event: its place in the order, and whether it is late. None for a record that must stay where it is.
+fn arrivals(records: &[Record], lateness: i64) -> Vec<Option<(String, String, Instant, bool)>> {
+    let mut ingest = Instant::MIN;
+    let mut seen: Vec<_> = records
+        .iter()
+        .map(|record| {
+            ingest = ingest.max(record.ingest);
+            let Body::Event(event) = &record.body else { return None };
+            let time = event.time().unwrap_or(record.ingest);
+            let effective = time.clamp(ingest - lateness, ingest);
+            Some((event.source().to_owned(), event.id().to_owned(), effective, time < ingest - lateness))
+        })
+        .collect();
+    seen.sort();
+    seen
+}
+
+/// Swaps neighbours where that leaves every event's effective time and lateness as they are.
+fn shuffle(records: &mut [Record], lateness: i64, seed: u64) {
+    let wanted = arrivals(records, lateness);
+    let events = records.iter().rposition(|record| matches!(record.body, Body::Event(_))).unwrap_or(0);
+    let mut state = seed | 1;
+    for _ in 0..events * 8 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = usize::try_from(state >> 33).expect("31 bits") % events;
+        let movable = |record: &Record| matches!(record.body, Body::Event(_));
+        if movable(&records[at]) && movable(&records[at + 1]) {
+            records.swap(at, at + 1);
+            if arrivals(records, lateness) != wanted {
+                records.swap(at, at + 1);
+            }
+        }
+    }
+    for (offset, record) in (0..).zip(records) {
+        record.offset = offset;
+    }
+}
