@@ -1,4 +1,6 @@
-//! The binary: everything it does is in the library.
+//! The binary `tillwatch`.
+//!
+//! Owns nothing but the way in: everything it does is in the library, so that tests call what it calls.
 
 use std::process::ExitCode;
 
