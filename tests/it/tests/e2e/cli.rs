@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::process::{Ended, of, run, tillwatch};
-use super::topics::Deployment;
+use super::topics::{Deployment, PARTITIONS};
 use super::verdict::lines;
 
 /// What cannot be an address of a broker: the port is reserved, and nobody listens.
@@ -78,7 +78,7 @@ fn a_broker_out_of_reach_is_named() {
 }
 
 #[test]
-fn topics_that_are_missing_or_cut_otherwise_are_named_on_kafka() {
+fn topics_that_are_missing_are_named_on_kafka() {
     let deployment = Deployment::named("topics");
     let config = deployment.config();
     let topics = |verb: &str| {
@@ -103,6 +103,23 @@ fn topics_that_are_missing_or_cut_otherwise_are_named_on_kafka() {
     assert_eq!((created.code, created.text().lines().count()), (Some(0), 8), "{}", created.stderr);
     assert_eq!(topics("create").good(), b"every topic was there\n");
     assert_eq!(topics("check").good(), b"the topics are as they must be\n");
+}
+
+#[test]
+fn a_changelog_that_is_cut_otherwise_is_named_on_kafka() {
+    let deployment = Deployment::named("cut");
+    deployment.make("changelog", PARTITIONS - 1);
+    let changelog = deployment.topic("changelog");
+    let counts = format!("{changelog} has 2 partitions and must have 3");
+    for arguments in [["topics", "create"].as_slice(), &["topics", "check"], &["run"]] {
+        let mut command = tillwatch(arguments);
+        command.arg("--config").arg(deployment.config());
+        let ended = run(command, b"");
+        assert!(matches!(ended.code, Some(1 | 2)), "{arguments:?}: {:?}", ended.code);
+        for told in ["topic-partitions", &counts, "create it anew"] {
+            assert!(ended.stderr.contains(told), "{arguments:?}: {told:?} is not in:\n{}", ended.stderr);
+        }
+    }
 }
 
 #[test]

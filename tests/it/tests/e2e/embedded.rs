@@ -1,13 +1,22 @@
 //! One machine without Kafka: events by HTTP into the embedded log, kill -9, SIGTERM, and every time the same set.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tillwatch_core::log::RawRecord;
+use tillwatch_embedded::Store;
 
 use super::feed::{WINDOWS, feed, now, silent};
 use super::process::{Member, tillwatch};
-use super::verdict::{Outputs, assert_plenty, assert_same, export, found, lines, once, outputs_of, replayed};
+use super::verdict::{Outputs, assert_plenty, assert_same, export, found, lines, once, replayed};
+
+/// Partitions of the input.
+const PARTITIONS: i32 = 2;
+
+/// Records of one read.
+const READ_MAX: usize = 1_000;
 
 /// Events of one request: nearly as they would come one by one, and not a sync of the disk for each.
 const BATCH: usize = 20;
@@ -44,7 +53,7 @@ impl Machine {
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(at("token"), TOKEN).expect("the token can be written");
         let text = format!(
-            "[log]\nkind = \"embedded\"\nworkers = 2\n[embedded]\npath = \"{}\"\npartitions = 2\n\
+            "[log]\nkind = \"embedded\"\nworkers = 2\n[embedded]\npath = \"{}\"\npartitions = {PARTITIONS}\n\
              [engine]\nlateness_ms = 200\ntick_every_ms = 200\n[output]\nmode = \"structured\"\nformat = \"json\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"{}\"\n{WINDOWS}",
             at("log"),
@@ -98,10 +107,22 @@ impl Machine {
         line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a whole number")
     }
 
-    /// What it has said so far; no process may run.
+    /// What it has said so far, as it lies in the log; no process may run.
     fn said(&self) -> Outputs {
-        let topics = ["pos.findings", "pos.commands"];
-        once(topics.into_iter().flat_map(|topic| outputs_of(&self.config(), topic)))
+        let options = tillwatch_embedded::Options::new(PARTITIONS, Arc::new(now));
+        let store = Store::open(&self.folder.path().join("log"), options).expect("nobody else has it open");
+        let mut said = Vec::new();
+        for topic in ["pos.findings", "pos.commands"] {
+            let end = store.end_offset(topic, 0).expect("the log can be read");
+            let mut next = 0;
+            while next < end {
+                let keep = &mut |raw: RawRecord<'_>| {
+                    said.push(serde_json::from_slice(raw.value.expect("an output has a payload")).expect("JSON"));
+                };
+                next = store.read(topic, 0, next, READ_MAX, keep).expect("the log can be read");
+            }
+        }
+        once(said)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -84,6 +86,18 @@ impl Deployment {
 
     pub(crate) fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.name)
+    }
+
+    /// Makes one of its topics, as somebody else might.
+    pub(crate) fn make(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", kafka()).create().expect("a client can be made");
+        let topic = self.topic(name);
+        let topics = [NewTopic::new(&topic, partitions, TopicReplication::Fixed(1))];
+        let options = AdminOptions::new().operation_timeout(Some(FLUSH_MAX));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        let made = runtime.block_on(admin.create_topics(&topics, &options)).expect("the broker answers");
+        made.into_iter().for_each(|made| drop(made.expect("the topic is made")));
     }
 
     /// Starts a member of the group under its own name.

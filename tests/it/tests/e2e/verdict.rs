@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::feed::{instant, subject};
@@ -44,13 +42,6 @@ pub(crate) fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
     let mut command = tillwatch(["export", "--config"]);
     command.arg(config).args(topic.iter().flat_map(|topic| ["--topic", topic]));
     run(command, b"").good()
-}
-
-/// What a topic of outputs holds, from the lines of its export: there they stand as raw bytes, for no input may have their types.
-pub(crate) fn outputs_of(config: &Path, topic: &str) -> Vec<Value> {
-    let bytes = |line: Value| STANDARD.decode(line["data"]["value"].as_str().expect("a raw line has a value"));
-    let read = |line| serde_json::from_slice(&bytes(line).expect("base64")).expect("an output is JSON");
-    lines(&export(config, Some(topic))).map(read).collect()
 }
 
 /// What `replay` of these events says on the topics of findings and commands.
