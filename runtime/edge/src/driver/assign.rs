@@ -16,10 +16,18 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// These are now this worker's: all are restored before anything is read.
     pub(super) fn assigned(&mut self, partitions: &[PartitionId]) -> Result<(), Failure> {
         self.recovered();
+        if !std::mem::take(&mut self.lost) {
+            self.heard_at = self.clock.elapsed();
+        }
         events::Assigned { slot: self.slot, partitions }.emit(&self.shared.metrics);
         self.shared.status.set(self.slot, Phase::Restoring);
+        let silent = self.clock.elapsed().saturating_sub(self.heard_at);
         for partition in partitions {
             self.restore(*partition, 0)?;
+        }
+        self.heard_at = self.clock.elapsed();
+        if silent >= self.shared.options.unreachable_max {
+            self.owned.values_mut().for_each(|owned| owned.sight.unreachable());
         }
         self.shared.status.set(self.slot, Phase::Running);
         Ok(())
@@ -36,6 +44,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// These are gone: they are dropped with what was pending.
     pub(super) fn lost(&mut self, partitions: &[PartitionId]) -> Result<(), Failure> {
         self.recovered();
+        self.lost = true;
         self.give_back(partitions, "lost")
     }
 

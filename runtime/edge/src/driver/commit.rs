@@ -44,6 +44,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         match committed {
             Ok(Committed::Done) => {
                 self.durable(&commits);
+                self.heard();
                 (self.report)(&self.rules);
                 Ok(())
             }

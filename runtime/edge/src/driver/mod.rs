@@ -146,6 +146,10 @@ pub struct Driver<'a, L, R> {
     committed_at: Duration,
     ticked_at: Duration,
     trouble_since: Option<Duration>,
+    /// When the log last showed that it is there: by a record (one's own ticks, if nothing else), a commit or an assignment.
+    heard_at: Duration,
+    /// Partitions were lost, and none came since.
+    lost: bool,
     /// Called after each commit, with the rules: for what they count.
     report: Box<dyn FnMut(&R) + 'a>,
 }
@@ -167,6 +171,8 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             committed_at: now,
             ticked_at: now,
             trouble_since: None,
+            heard_at: now,
+            lost: false,
             report: Box::new(report),
         }
     }
@@ -218,6 +224,9 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             }
         });
         self.shared.metrics.records.inc_by(read);
+        if read > 0 {
+            self.heard();
+        }
         polled
     }
 
@@ -304,23 +313,25 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
         }
         let now = self.clock.elapsed();
         let first = self.trouble_since.is_none();
-        let since = *self.trouble_since.get_or_insert(now);
+        self.trouble_since.get_or_insert(now);
         events::Trouble { slot: self.slot, error: &error, first }.emit(&self.shared.metrics);
-        if now.saturating_sub(since) >= self.shared.options.unreachable_max {
-            self.owned.values_mut().for_each(|owned| owned.sight.unreachable());
-        }
         self.clock.pass(RETRY_WAIT, &self.shared.shutdown);
         Ok(())
     }
 
     fn recovered(&mut self) {
         let Some(since) = self.trouble_since.take() else { return };
+        let after = self.clock.elapsed().saturating_sub(since);
+        events::Recovered { slot: self.slot, after }.emit();
+    }
+
+    /// The log is there. Where it was not for too long, nothing was seen meanwhile: ticks of a second go through it all the time.
+    fn heard(&mut self) {
         let now = self.clock.elapsed();
-        let after = now.saturating_sub(since);
-        if after >= self.shared.options.unreachable_max {
+        let silent = now.saturating_sub(std::mem::replace(&mut self.heard_at, now));
+        if silent >= self.shared.options.unreachable_max {
             self.owned.values_mut().for_each(|owned| owned.sight.unreachable());
         }
-        events::Recovered { slot: self.slot, after }.emit();
     }
 
     fn measure(&mut self, slowest_ms: i64) {

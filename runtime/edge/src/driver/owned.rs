@@ -7,7 +7,7 @@ use tillwatch_core::{
     cloudevents::{Encoding, encode},
     log::{Change, Commit, Message, PartitionId, Position},
     output::Output,
-    partition::{Counters, Partition, Record},
+    partition::{Body, Counters, Partition, Record},
     rules::{Rules, Stalled},
 };
 
@@ -23,6 +23,8 @@ pub(super) struct Owned {
     id: PartitionId,
     partition: Partition,
     records: Vec<Record>,
+    /// Something but ticks is among the records.
+    spoken: bool,
     /// Offset of the next record, as far as known.
     next: Option<i64>,
     /// Ingest time of the last record read.
@@ -33,7 +35,7 @@ pub(super) struct Owned {
     counted: Counters,
     /// The position that is durable, as far as known.
     durable: Option<Position>,
-    /// When the last record was read or the last tick appended.
+    /// When the last record that is no tick was read, or the last tick appended.
     pub(super) quiet_since: Duration,
     pub(super) sight: Sight,
     pub(super) stalls: u32,
@@ -53,6 +55,7 @@ impl Owned {
             id,
             partition,
             records: Vec::new(),
+            spoken: false,
             next,
             ingest: None,
             messages: Vec::new(),
@@ -70,6 +73,7 @@ impl Owned {
     pub(super) fn take_in(&mut self, record: Record) {
         self.next = Some(record.offset + 1);
         self.ingest = Some(record.ingest);
+        self.spoken |= !matches!(record.body, Body::Tick(_));
         self.records.push(record);
     }
 
@@ -85,7 +89,9 @@ impl Owned {
         if self.records.is_empty() {
             return Ok(());
         }
-        self.quiet_since = now;
+        if mem::take(&mut self.spoken) {
+            self.quiet_since = now;
+        }
         self.partition.step(&mut self.records, rules, outputs)?;
         for output in outputs.drain(..) {
             let message = encode(&output, encoding);

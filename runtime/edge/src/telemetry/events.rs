@@ -133,7 +133,7 @@ impl Trouble<'_> {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.trouble.get_or_create(&Code { code: self.error.code }).inc();
         if self.first {
-            tracing::warn!(slot = self.slot, code = self.error.code, "{}. It is tried again", self.error.what);
+            tracing::warn!(slot = self.slot, code = self.error.code, "{}", self.error.what);
         }
     }
 }

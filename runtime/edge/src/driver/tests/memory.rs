@@ -32,6 +32,7 @@ struct Inner {
     script: VecDeque<Polled>,
     outcomes: VecDeque<Outcome>,
     ticks: Vec<Tick>,
+    now: Instant,
     released: Vec<PartitionId>,
     hidden_end: Option<(PartitionId, i64)>,
     unreachable: u32,
@@ -58,9 +59,9 @@ impl Memory {
         self.0.borrow_mut().input.entry(partition).or_default().push((ingest, text.to_owned()));
     }
 
-    /// A tick as it stands in a file.
-    pub(super) fn tick_record(&self, partition: PartitionId, ingest: Instant) {
-        self.append(partition, ingest, &tick_line(Tick { blind: None }, ingest));
+    /// What time it is where the log is.
+    pub(super) fn set_now(&self, now: Instant) {
+        self.0.borrow_mut().now = now;
     }
 
     /// The committed position of a partition.
@@ -131,6 +132,9 @@ impl Inner {
             for message in &commit.messages {
                 use base64::Engine as _;
                 let letter: serde_json::Value = serde_json::from_slice(&message.value).expect("it is JSON");
+                if letter["type"] != "pos.dead-letter" {
+                    continue;
+                }
                 let bytes = letter["data"]["bytes"].as_str().expect("it has bytes");
                 let bytes = base64::engine::general_purpose::STANDARD.decode(bytes).expect("it is base64");
                 self.durable.push(String::from_utf8(bytes).expect("it is UTF-8"));
@@ -230,10 +234,12 @@ impl Log for Memory {
         Ok(inner.positions.get(&partition).copied())
     }
 
-    fn tick(&mut self, _: PartitionId, tick: Tick) -> Result<(), LogError> {
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
         let mut inner = self.0.borrow_mut();
         inner.reach()?;
         inner.ticks.push(tick);
+        let now = inner.now;
+        inner.input.entry(partition).or_default().push((now, tick_line(tick, now)));
         Ok(())
     }
 

@@ -80,6 +80,7 @@ impl Bench {
     /// Turns of 50 ms each.
     fn turn(&self, driver: &mut Driver<'_, Memory, NoRules>, times: u32) {
         for _ in 0..times {
+            self.memory.set_now(self.clock.now());
             driver.turn().expect("nothing fails for good");
             self.clock.advance(50);
         }
@@ -187,6 +188,31 @@ fn an_outage_is_recorded_when_it_is_over_and_again_when_all_has_settled() {
 }
 
 #[test]
+fn partitions_that_were_lost_in_an_outage_were_not_watched_meanwhile() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.script(Polled::Lost(vec![0]));
+    bench.turn(&mut driver, 20 * 6);
+    bench.memory.script(Polled::Assigned(vec![0]));
+    bench.turn(&mut driver, 20 * 8);
+    let told: Vec<Blind> = bench.memory.ticks().into_iter().filter_map(|tick| tick.blind).collect();
+    assert_eq!(told, [Blind::Broker, Blind::Over]);
+}
+
+#[test]
+fn partitions_that_others_watched_meanwhile_were_seen() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.script(Polled::Revoking(vec![0]));
+    bench.turn(&mut driver, 20 * 6);
+    bench.memory.script(Polled::Assigned(vec![0]));
+    bench.turn(&mut driver, 20 * 8);
+    assert!(bench.memory.ticks().into_iter().all(|tick| tick.blind.is_none()));
+}
+
+#[test]
 fn a_short_outage_is_not_blindness_and_loses_nothing() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
@@ -204,11 +230,10 @@ fn where_only_time_has_gone_on_the_position_follows_every_ten_seconds() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
     bench.turn(&mut driver, 1);
-    bench.memory.tick_record(0, bench.clock.now());
     bench.turn(&mut driver, 20 * 9);
     assert_eq!(bench.memory.high(0), None);
     bench.turn(&mut driver, 20 * 2);
-    assert_eq!(bench.memory.high(0), Some(1));
+    assert_eq!(bench.memory.high(0), Some(9));
 }
 
 #[test]
