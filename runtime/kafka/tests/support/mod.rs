@@ -8,6 +8,11 @@ use std::{
     time::Duration,
 };
 
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+    metadata::MetadataPartition,
+};
 use tillwatch_core::log::{Change, Commit, Log, Message, PartitionId, Polled, Position, Topic};
 use tillwatch_kafka::{
     Config, KafkaLog,
@@ -18,6 +23,9 @@ use tillwatch_kafka::{
 
 /// How often a test polls, 100 ms each, before it says that nothing came.
 const POLLS_MAX: usize = 600;
+
+/// How long one question to the broker may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The address of the broker.
 #[allow(clippy::disallowed_methods, reason = "tests are told by their environment where the broker is")]
@@ -178,8 +186,10 @@ pub fn commit(partition: PartitionId, offset: i64, text: &str) -> Commit {
     }
 }
 
-/// The committed values of a topic, sorted.
+/// The committed values of a topic, sorted, once every transaction in it has ended: the broker acknowledges a commit before it
+/// has marked the partitions.
 pub fn committed(config: &Config, topic: &str) -> Vec<String> {
+    settle(config, topic);
     let mut values = Vec::new();
     read::read_range(config, topic, None, None, &mut |_, record| {
         values.push(String::from_utf8(record.value.unwrap_or_default().to_vec()).expect("text"));
@@ -187,4 +197,25 @@ pub fn committed(config: &Config, topic: &str) -> Vec<String> {
     .expect("read");
     values.sort();
     values
+}
+
+/// Waits until the last stable offset of every partition is its end.
+fn settle(config: &Config, topic: &str) {
+    let reader = |isolation: &str| -> BaseConsumer {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", config.brokers.join(",")).set("isolation.level", isolation);
+        client.create().expect("a reader")
+    };
+    let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
+    let metadata = all.fetch_metadata(Some(topic), ANSWER_TIME_MAX).expect("metadata");
+    let mut open: Vec<_> = metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect();
+    let end = |reader: &BaseConsumer, id| reader.fetch_watermarks(topic, id, ANSWER_TIME_MAX).expect("watermarks").1;
+    for _ in 0..POLLS_MAX {
+        open.retain(|id| end(&stable, *id) < end(&all, *id));
+        if open.is_empty() {
+            return;
+        }
+        assert!(all.poll(Duration::from_millis(100)).is_none(), "nothing is assigned");
+    }
+    panic!("transactions in {topic} are still open after {POLLS_MAX} polls, in partitions {open:?}");
 }
