@@ -217,7 +217,7 @@ fn every_crate_says_what_it_owns() {
     let metadata = metadata();
     let mut offences = Vec::new();
     for target in metadata.workspace_packages().into_iter().flat_map(|package| &package.targets) {
-        let of_interest = [TargetKind::Lib, TargetKind::CDyLib, TargetKind::RLib, TargetKind::Bin];
+        let of_interest = [TargetKind::Lib, TargetKind::CDyLib, TargetKind::RLib];
         if !target.kind.iter().any(|kind| of_interest.contains(kind)) {
             continue;
         }
