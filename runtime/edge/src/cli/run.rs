@@ -1,8 +1,12 @@
 //! `tillwatch run`.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use super::{ConfigFile, Exit};
+use super::{ConfigFile, Exit, say};
 use crate::{
     clock::Wall,
     config::Environment,
@@ -11,6 +15,9 @@ use crate::{
     shutdown::Shutdown,
     telemetry::{self, Metrics},
 };
+
+/// How long stopping may take in all. A call into the Kafka client can outlast it while no broker answers.
+const STOP_MAX: Duration = Duration::from_millis(4_800);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -29,6 +36,8 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     telemetry::start(&config.telemetry);
     let shutdown = Shutdown::new();
     shutdown.on_signals().map_err(Exit::failed)?;
+    let (ended, end) = mpsc::channel();
+    stop_in_time(shutdown.clone(), end).map_err(Exit::failed)?;
     let rules = rules::load(&config, environment).map_err(Exit::usage)?;
     let run = Run {
         config: &config,
@@ -37,9 +46,25 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
         shutdown,
         metrics: Arc::new(Metrics::new()),
     };
-    run.run().map_err(|error| match error {
+    let worked = run.run();
+    drop(ended);
+    worked.map_err(|error| match error {
         RunError::Rules(_) => Exit::usage(error),
         RunError::Log(ref log) if log.who == tillwatch_core::log::Who::Config => Exit::usage(error),
         error => Exit::failed(error),
     })
+}
+
+/// Ends the process where stopping takes too long. What is not committed is not lost: a restart makes it again.
+fn stop_in_time(shutdown: Shutdown, end: mpsc::Receiver<()>) -> std::io::Result<()> {
+    let work = move || {
+        while !shutdown.wait(Duration::from_secs(3600)) {}
+        if end.recv_timeout(STOP_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            say(
+                "drain-timeout: the log did not answer in time; what was not committed is made again at the next start",
+            );
+            std::process::exit(1);
+        }
+    };
+    thread::Builder::new().name("stop".to_owned()).spawn(work).map(drop)
 }
