@@ -11,7 +11,7 @@ use tillwatch_wit::{
 
 use crate::log::{PartitionId, Topic};
 
-/// 128 bits of a hash, in hex.
+/// 128 bits of a hash, in letters (see `tillwatch_wit::ids`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Id(String);
 

@@ -98,6 +98,6 @@ impl Lane {
 /// The lane of a key: the same on every machine.
 pub(super) fn of_key(key: &str, lanes: usize) -> usize {
     let id = Id::of(&[key.as_bytes()]);
-    let hash = u32::from_str_radix(&id.as_str()[..8], 16).expect("invariant: an id is hex digits");
-    hash as usize % lanes
+    let hash = id.as_str().bytes().take(8).fold(0_usize, |hash, letter| hash * 16 + usize::from(letter - b'a'));
+    hash % lanes
 }
