@@ -3,6 +3,8 @@
 //! The buffer starts with the payload as it came (masked, see `cloudevents`), so that a dead letter still has it; text fields are ranges of
 //! it wherever that is possible, and what had to be converted stands behind it.
 
+use std::cmp::Ordering;
+
 use tillwatch_wit::{
     contract::Instant,
     table::{FieldId, TypeId},
@@ -138,6 +140,14 @@ impl Event {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.bytes[..self.payload as usize]
+    }
+
+    /// An order of events that says nothing but is the same everywhere: equal only where type, time and fields are.
+    #[must_use]
+    pub fn content_cmp(&self, other: &Self) -> Ordering {
+        (self.event_type, self.time)
+            .cmp(&(other.event_type, other.time))
+            .then_with(|| self.fields().cmp(other.fields()))
     }
 
     /// Bytes that it holds.

@@ -160,8 +160,13 @@ impl Order {
             }
             let mut batch = entry.remove();
             if batch.len() > 1 {
+                // Two that a sender gave one id, though they differ, are told apart by what they say: the first is taken, the other is a
+                // duplicate, and which came first over the network must not matter.
                 batch.sort_by(|a, b| {
-                    (a.event.source(), a.event.id(), a.offset).cmp(&(b.event.source(), b.event.id(), b.offset))
+                    (a.event.source(), a.event.id())
+                        .cmp(&(b.event.source(), b.event.id()))
+                        .then_with(|| a.event.content_cmp(&b.event))
+                        .then(a.offset.cmp(&b.offset))
                 });
             }
             self.waiting_events -= batch.len();

@@ -107,6 +107,18 @@ fn events_of_one_instant_are_handed_out_by_source_and_id_whatever_their_arrival(
 }
 
 #[test]
+fn of_two_that_share_an_id_and_an_instant_the_same_one_counts_whatever_their_arrival() {
+    let first = record(0, T0, event("pos.payment.response", "a", "T1", 1, T0, "bomb"));
+    let second = record(1, T0, event("pos.payment.response", "a", "T1", 2, T0, "bomb"));
+    let swapped = [Record { offset: 0, ..second.clone() }, Record { offset: 1, ..first.clone() }, tick(2, T0 + 600)];
+    let subjects = |records: &[Record]| -> Vec<Option<String>> {
+        run(&settings(Limits::default()), &mut pair(), records, 0).into_iter().map(|output| output.subject).collect()
+    };
+    assert_eq!(subjects(&swapped), [Some("A:M:T1:1:1".to_owned())]);
+    assert_eq!(subjects(&[first, second, tick(2, T0 + 600)]), subjects(&swapped));
+}
+
+#[test]
 fn a_duplicate_is_dropped_also_after_a_restart() {
     let settings = settings(Limits::default());
     let mut twin = authorize(2, T0 + 100, "T1", 1);
