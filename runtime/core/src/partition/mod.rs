@@ -167,6 +167,8 @@ struct Scratch {
     answers: Vec<Answer>,
     wave: Vec<(usize, Coming)>,
     cursors: Vec<run::Cursor>,
+    /// Rules of the visits left out in this flush because of a quarantine.
+    skipped: Vec<u16>,
 }
 
 impl Partition {

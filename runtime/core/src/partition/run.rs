@@ -245,7 +245,15 @@ impl Partition {
             moment.prepare(&self.routes);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.skipped.clear();
         let result = self.waves(moments, rules, alone, &mut scratch);
+        if let Ok(true) = result {
+            // Only what is not taken back counts.
+            self.counters.quarantined += scratch.skipped.len() as u64;
+            for &rule in &scratch.skipped {
+                self.watch.skip(&self.routes.rules[rule as usize].id);
+            }
+        }
         self.scratch = scratch;
         result
     }
@@ -302,8 +310,7 @@ impl Partition {
                 moment.queue.pop_front();
                 let rule = &self.routes.rules[coming.rule as usize];
                 if self.watch.quarantined(&rule.id, moment.at).is_some() {
-                    self.counters.quarantined += 1;
-                    self.watch.skip(&rule.id);
+                    scratch.skipped.push(coming.rule);
                     continue;
                 }
                 used |= bit;

@@ -1,5 +1,7 @@
 //! Blindness, wrong clocks and quarantine.
 
+use tillwatch_wit::contract::Value;
+
 use super::*;
 use crate::{
     log::{Blind, Tick},
@@ -138,4 +140,21 @@ fn a_rule_past_faults_max_is_quarantined_says_so_and_comes_back() {
         "10030 command query-status terminal:T1",
     ];
     assert_eq!(both(&limits, &records), expected);
+}
+
+#[test]
+fn a_visit_left_out_in_quarantine_is_counted_once_whoever_faults_beside_it() {
+    let bomb = |offset, at: Instant, terminal: &str| {
+        record(offset, at, event("pos.payment.response", &format!("b{offset}"), terminal, 9, at, "bomb"))
+    };
+    // The authorize and the last bomb share a call, whose fault makes it run again.
+    let records =
+        [bomb(0, T0, "T1"), authorize(1, T0 + 2_999, "T2", 1), bomb(2, T0 + 3_000, "T3"), tick(3, T0 + 9_000)];
+    let limits = settings(Limits { faults_max: 1, quarantine_ms: 3_000, ..Limits::default() });
+    both(&limits, &records);
+    let skipped = run(&limits, &mut pair(), &records, 0).into_iter().find_map(|output| match output.data {
+        Data::Cleared(finding, _) => finding.details.into_iter().find(|(name, _)| name == "skipped"),
+        _ => None,
+    });
+    assert_eq!(skipped, Some(("skipped".to_owned(), Value::Integer(1))));
 }
