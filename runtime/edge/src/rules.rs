@@ -1,6 +1,7 @@
 //! Which rules run, from which files, with which settings: from the configuration to loaded components.
 //!
-//! Owns where built-in components are looked for and that `compensate` knows the windows of `correlate-payment`. Loading itself is the host's.
+//! Owns where built-in components are looked for, that `compensate` knows the windows of `correlate-payment`, and which key of the file is to
+//! blame for a rule that cannot run. Loading itself is the host's.
 
 use std::{
     fmt,
@@ -8,11 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use tillwatch_host::{Cache, Engine, Loaded, Loader, RuleConfig};
+use tillwatch_core::partition::Partition;
+use tillwatch_host::{Cache, Engine, Host, LoadError, Loaded, Loader, Refusal, RuleConfig};
 
 use crate::{
-    config::{BUILT_IN, Config, Environment, Rule},
+    config::{BUILT_IN, Config, Environment, Problem, Rule},
     telemetry::events,
+    wiring,
 };
 
 /// The environment variable that names the folder with the built-in components.
@@ -20,7 +23,7 @@ pub const COMPONENTS: &str = "TILLWATCH_COMPONENTS";
 
 /// Why the rules cannot run: all reasons at once.
 #[derive(Debug)]
-pub struct RulesError(pub Vec<String>);
+pub struct RulesError(pub Vec<Problem>);
 
 impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,18 +34,19 @@ impl fmt::Display for RulesError {
 
 impl std::error::Error for RulesError {}
 
-/// Loads every enabled rule, in the order in which an event visits them: the built-in ones, then the others by name.
+/// Loads every enabled rule, in the order in which an event visits them: the built-in ones, then the others by name. What is loaded can run
+/// together.
 ///
 /// # Errors
-/// [`RulesError`]: what is wrong with each rule that cannot run.
+/// [`RulesError`]: what is wrong with each rule that cannot run, or with all of them together.
 pub fn load(config: &Config, environment: &Environment) -> Result<Vec<Arc<Loaded>>, RulesError> {
-    let engine = Engine::new().map_err(|error| RulesError(vec![error.to_string()]))?;
+    let engine = Engine::new().map_err(|error| RulesError(vec![Problem::new("rules", error.to_string())]))?;
     let cache = open_cache(config);
     let loader = Loader::new(engine, cache);
     let (mut loaded, mut problems) = (Vec::new(), Vec::new());
     for id in order(config) {
         let outcome = resolve(config, environment, id)
-            .and_then(|rule| loader.load(&rule).map_err(|error| format!("rules.{id}: {error}")));
+            .and_then(|rule| loader.load(&rule).map_err(|error| Problem::new(blamed(id, &error), error.to_string())));
         match outcome {
             Ok(rule) => {
                 announce(&rule);
@@ -51,7 +55,27 @@ pub fn load(config: &Config, environment: &Environment) -> Result<Vec<Arc<Loaded
             Err(problem) => problems.push(problem),
         }
     }
+    if problems.is_empty() {
+        problems.extend(together(config, &loaded).map_err(|what| Problem::new("rules", what)).err());
+    }
     if problems.is_empty() { Ok(loaded) } else { Err(RulesError(problems)) }
+}
+
+/// Whether the rules can run in one partition.
+fn together(config: &Config, loaded: &[Arc<Loaded>]) -> Result<(), String> {
+    Host::new(loaded).map_err(|error| error.to_string())?;
+    let descriptors: Vec<_> = loaded.iter().map(|rule| rule.descriptor().clone()).collect();
+    Partition::new(0, wiring::settings(config), &descriptors).map(drop).map_err(|error| error.to_string())
+}
+
+/// The key of the file that is to blame.
+fn blamed(id: &str, error: &LoadError) -> String {
+    let key = match error {
+        LoadError::Refused { problem: Refusal::Settings(_), .. } => ".settings",
+        LoadError::Refused { problem: Refusal::Capability(_), .. } => ".grants",
+        LoadError::Read { .. } | LoadError::Refused { .. } => ".path",
+    };
+    format!("rules.{id}{key}")
 }
 
 fn announce(rule: &Loaded) {
@@ -73,8 +97,9 @@ pub fn order(config: &Config) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// A built-in component that is nowhere, with where it was looked for.
-pub fn resolve(config: &Config, environment: &Environment, id: &str) -> Result<RuleConfig, String> {
-    let rule = config.rules.get(id).ok_or_else(|| format!("rules.{id}: no such rule in the configuration"))?;
+pub fn resolve(config: &Config, environment: &Environment, id: &str) -> Result<RuleConfig, Problem> {
+    let unknown = || Problem::new(format!("rules.{id}"), "no such rule in the configuration");
+    let rule = config.rules.get(id).ok_or_else(unknown)?;
     let path = if rule.path.is_empty() { find(config, environment, id)? } else { PathBuf::from(&rule.path) };
     let limits = tillwatch_host::Limits {
         fuel_per_visit: rule.limits.fuel_per_visit,
@@ -114,15 +139,16 @@ pub fn folders(config: &Config, environment: &Environment) -> Vec<PathBuf> {
     vec![beside.join("components"), beside.join("../share/tillwatch/components")]
 }
 
-fn find(config: &Config, environment: &Environment, id: &str) -> Result<PathBuf, String> {
+fn find(config: &Config, environment: &Environment, id: &str) -> Result<PathBuf, Problem> {
     let folders = folders(config, environment);
     let name = format!("{id}.wasm");
     folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file()).ok_or_else(|| {
         let tried: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        format!(
-            "rules.{id}: {name} is not in {}. Build it with `cargo xtask build`, or name its folder in {COMPONENTS}",
+        let what = format!(
+            "{name} is not in {}. Build it with `cargo xtask build`, or name its folder in {COMPONENTS}",
             tried.join(" or ")
-        )
+        );
+        Problem::new(format!("rules.{id}.path"), what)
     })
 }
 
@@ -174,6 +200,7 @@ mod tests {
     fn a_missing_component_is_named_with_where_it_was_looked_for() {
         let environment = Environment::new([(COMPONENTS.to_owned(), "/nowhere".to_owned())]);
         let problem = resolve(&Config::default(), &environment, "compensate").expect_err("it is not there");
-        assert!(problem.contains("compensate.wasm") && problem.contains("/nowhere"), "{problem}");
+        assert_eq!(problem.key, "rules.compensate.path");
+        assert!(problem.what.contains("compensate.wasm") && problem.what.contains("/nowhere"), "{problem}");
     }
 }

@@ -225,13 +225,14 @@ pub fn create(config: &Config, wanted: &Wanted) -> Result<Vec<String>, Vec<Probl
     if problems.iter().any(Problem::fatal) { Err(problems) } else { Ok(names) }
 }
 
-/// Whether a worker can start on these topics: those that it needs are there, and the changelog fits the input.
+/// Whether a worker can start on these topics: those that it needs are there, and the changelog fits the input. Else the configuration names
+/// what is not there, and a restart does not help.
 pub(crate) fn ready(config: &Config, client: &BaseConsumer<Observer>) -> Result<(), LogError> {
     let found = found(config, client)?;
     let problems: Vec<Problem> = counts(config, &found);
     let Some(first) = problems.first() else { return Ok(()) };
     let what: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Err(LogError { code: first.code(), what: what.join("; "), who: Who::Operations, retry: false })
+    Err(LogError { code: first.code(), what: what.join("; "), who: Who::Config, retry: false })
 }
 
 /// All topics there are.

@@ -111,6 +111,12 @@ impl Config {
             }
         }
         self.timeouts.check(&mut wrong);
+        if wrong.is_empty()
+            && let Err(refused) = crate::client::member(self).create_native_config()
+        {
+            let what = crate::error::of(&refused, "as they are").what;
+            wrong.push(Invalid { key: "properties", what });
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 

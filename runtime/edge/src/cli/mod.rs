@@ -20,8 +20,8 @@ use crate::config::{self, Config, Environment};
 
 const EXIT_CODES: &str = "Exit codes:
   0  it did what it was asked to
-  1  it failed while at it, or found something wrong (doctor, topics check)
-  2  bad usage, configuration or components
+  1  it failed while at it, or found something wrong (doctor, topics)
+  2  bad usage, configuration or components; run: also topics that are missing or do not fit each other
   3  replay: the input had lines that could not be read; they are in the output as dead letters
 
 Documentation: docs/runbook.md has a heading for every code that messages begin with.";

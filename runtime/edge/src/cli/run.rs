@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
+use tillwatch_core::log::Who;
+
 use super::{ConfigFile, Exit, say};
 use crate::{
     clock::Wall,
     config::Environment,
+    driver::Failure,
+    http::HttpError,
     rules,
     run::{Run, RunError},
     shutdown::Shutdown,
@@ -25,7 +29,8 @@ const STOP_MAX: Duration = Duration::from_millis(4_800);
   TILLWATCH_LOG__KIND=embedded TILLWATCH_EMBEDDED__PATH=./log tillwatch run
 
 SIGTERM or Ctrl-C: what was read is committed, then it ends, in under 5 s. A second one ends it at once.
-Exit codes: 0 stopped when asked to, 1 failed (a restart begins at the last commit), 2 bad configuration or components.")]
+Exit codes: 0 stopped when asked to, 1 failed (a restart begins at the last commit), 2 bad configuration or components, or topics that are
+missing or do not fit each other (a restart does not help).")]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
@@ -48,11 +53,18 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     };
     let worked = run.run();
     drop(ended);
-    worked.map_err(|error| match error {
-        RunError::Rules(_) => Exit::usage(error),
-        RunError::Log(ref log) if log.who == tillwatch_core::log::Who::Config => Exit::usage(error),
-        error => Exit::failed(error),
-    })
+    worked.map_err(|error| if of_configuration(&error) { Exit::usage(error) } else { Exit::failed(error) })
+}
+
+/// Whether whoever wrote the configuration must act, and nothing else helps.
+fn of_configuration(error: &RunError) -> bool {
+    match error {
+        RunError::Rules(_)
+        | RunError::Http(HttpError::Token(..))
+        | RunError::Worker(Failure::Setup(_) | Failure::Resume(..)) => true,
+        RunError::Log(log) | RunError::Worker(Failure::Log(log)) => log.who == Who::Config,
+        RunError::Http(_) | RunError::Worker(_) => false,
+    }
 }
 
 /// Ends the process where stopping takes too long. What is not committed is not lost: a restart makes it again.

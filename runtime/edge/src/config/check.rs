@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{BUILT_IN, Config, LogKind, Problem, Secret, Security};
+use crate::wiring;
 
 /// Everything wrong with a configuration whose types are right.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
@@ -12,6 +13,9 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         LogKind::Embedded => embedded(config, &mut found),
     }
     topics(config, &mut found);
+    if config.log.kind == LogKind::Kafka {
+        client(config, &mut found);
+    }
     engine(config, &mut found);
     feed(config, &mut found);
     rules(config, &mut found);
@@ -94,6 +98,41 @@ fn kafka(config: &Config, found: &mut Vec<Problem>) {
     readable("kafka.ca_file", &kafka.ca_file, found);
     readable("kafka.certificate_file", &kafka.certificate_file, found);
     readable("kafka.key_file", &kafka.key_file, found);
+}
+
+/// What the Kafka client refuses by itself, where it is not said already.
+fn client(config: &Config, found: &mut Vec<Problem>) {
+    match wiring::kafka(config, 0) {
+        Err(error) if found.is_empty() => found.push(Problem::new("kafka", error.what)),
+        Err(_) => {}
+        Ok(client) => {
+            for wrong in client.validate().err().unwrap_or_default() {
+                let key = client_key(wrong.key);
+                if !found.iter().any(|problem| problem.key == key) {
+                    found.push(Problem::new(key, format!("{}. Correct it", wrong.what)));
+                }
+            }
+        }
+    }
+}
+
+/// The key in the file of what the client calls otherwise.
+fn client_key(key: &str) -> String {
+    match key {
+        "slot" => "kafka.instance".to_owned(),
+        "input" => "topics.events".to_owned(),
+        "changelog" => "topics.changelog".to_owned(),
+        "security.tls.ca" => "kafka.ca_file".to_owned(),
+        "security.tls.cert" => "kafka.certificate_file".to_owned(),
+        "security.tls.key" => "kafka.key_file".to_owned(),
+        "security.sasl.username" => "kafka.username".to_owned(),
+        "security.sasl.password" => "kafka.password_file".to_owned(),
+        _ => match key.split_once('.') {
+            Some(("outputs", topic)) => format!("topics.{topic}"),
+            Some((_, inner)) => format!("kafka.{inner}"),
+            None => format!("kafka.{key}"),
+        },
+    }
 }
 
 fn embedded(config: &Config, found: &mut Vec<Problem>) {
@@ -188,6 +227,31 @@ mod tests {
             config.kafka.security = Security::SaslSsl;
         });
         assert_eq!(found, ["kafka.brokers", "kafka.sasl_mechanism", "kafka.username", "kafka.password_file"]);
+    }
+
+    #[test]
+    fn what_the_kafka_client_would_refuse_is_named_by_its_key_in_the_file() {
+        let found = keys(|config| {
+            config.kafka.group = "no spaces".to_owned();
+            config.kafka.instance = "neither here".to_owned();
+            config.kafka.certificate_file = "/dev/null".to_owned();
+            config.kafka.security = Security::Ssl;
+            config.kafka.session_ms = 20_000;
+            config.kafka.poll_interval_ms_max = 10_000;
+            config.kafka.properties.insert("enable.idempotence".to_owned(), "false".to_owned());
+        });
+        let expected = [
+            "kafka.group",
+            "kafka.instance",
+            "kafka.certificate_file",
+            "kafka.properties",
+            "kafka.poll_interval_ms_max",
+        ];
+        assert_eq!(found, expected);
+        let found = keys(|config| {
+            config.kafka.properties.insert("fetch.max.bytes".to_owned(), "many".to_owned());
+        });
+        assert_eq!(found, ["kafka.properties"]);
     }
 
     #[test]

@@ -45,6 +45,12 @@ impl Environment {
 /// # Errors
 /// [`Problems`]: all of them.
 pub fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Config, Problems> {
+    let (config, problems) = examine(text, environment);
+    if problems.is_empty() { Ok(config) } else { Err(Problems { origin: origin.to_owned(), problems }) }
+}
+
+/// As [`parse`]: the configuration with defaults for what cannot be read, and all that is wrong with it.
+pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut table = match text.parse::<Table>() {
         Ok(table) => table,
@@ -63,7 +69,7 @@ pub fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Conf
         config.rules.entry(id.to_owned()).or_default();
     }
     problems.extend(check::check(&config));
-    if problems.is_empty() { Ok(config) } else { Err(Problems { origin: origin.to_owned(), problems }) }
+    (config, problems)
 }
 
 /// Reads the table; what cannot be read is reported and left at its default.

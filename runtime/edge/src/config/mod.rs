@@ -65,15 +65,41 @@ impl std::error::Error for Problems {}
 /// # Errors
 /// [`Problems`]: all of them.
 pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Problems> {
-    let Some(path) = path else {
-        return parse("", "defaults and environment", environment);
-    };
-    let origin = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| Problems {
-        problems: vec![Problem::new("", format!("cannot read {origin}: {error}. Name another file with --config"))],
-        origin: origin.clone(),
-    })?;
+    let (text, origin) = read(path)?;
     parse(&text, &origin, environment)
+}
+
+/// As [`load`], with what `more` finds wrong beside it. It is asked in any case, so that all problems come at once; what cannot be read has
+/// its default then.
+///
+/// # Errors
+/// [`Problems`]: all of them, each once.
+pub fn load_with(
+    path: Option<&Path>,
+    environment: &Environment,
+    more: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<Config, Problems> {
+    let (text, origin) = read(path)?;
+    let (config, mut problems) = load::examine(&text, environment);
+    for problem in more(&config) {
+        if !problems.iter().any(|known| known.key == problem.key) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(config) } else { Err(Problems { origin, problems }) }
+}
+
+/// The file's text, and what it is called; without a file, no text.
+fn read(path: Option<&Path>) -> Result<(String, String), Problems> {
+    let Some(path) = path else { return Ok((String::new(), "defaults and environment".to_owned())) };
+    let origin = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((text, origin)),
+        Err(error) => {
+            let what = format!("cannot read {origin}: {error}. Name another file with --config");
+            Err(Problems { problems: vec![Problem::new("", what)], origin })
+        }
+    }
 }
 
 /// A text that is never shown.

@@ -63,7 +63,25 @@ fn a_component_that_is_none_is_named_with_what_to_do() {
 fn a_rules_setting_that_is_wrong_is_named_with_its_path() {
     let text = "[rules.correlate-payment.settings.defaults]\nprint_mss = 3\n";
     let told = ["rules.correlate-payment", "`defaults.print_mss`", "expected one of `response_ms`"];
-    refused(&with(text, &["replay", "-"], b""), 2, &told);
+    for arguments in [["replay", "-"].as_slice(), &["config"], &["config", "--effective"], &["run"]] {
+        refused(&with(text, arguments, b""), 2, &told);
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_with_its_rules_and_all_at_once() {
+    let text = "[rules.correlate-payment.settings.defaults]\nprint_mss = 3\n[rules.mine]\npath = \"HERE/garbage.wasm\"\n\
+                [commit]\nevery_ms = 0\n[kafka.properties]\n\"enable.idempotence\" = \"false\"\n";
+    let told = [
+        "commit.every_ms: 0 is out of range",
+        "kafka.properties: librdkafka property enable.idempotence may not be set",
+        "rules.correlate-payment.settings: ",
+        "`defaults.print_mss`",
+        "rules.mine.path: ",
+        "not a WebAssembly component",
+    ];
+    refused(&with(text, &["config"], b""), 2, &told);
+    assert_eq!(with("", &["config"], b"").good(), b"the configuration can be used\n");
 }
 
 #[test]
@@ -95,9 +113,7 @@ fn topics_that_are_missing_are_named_on_kafka() {
     refused(&missing, 1, &told);
     let mut command = tillwatch(["run", "--config"]);
     command.arg(&config);
-    let ended = run(command, b"");
-    assert!(matches!(ended.code, Some(1 | 2)), "{:?}", ended.code);
-    assert!(ended.stderr.contains("topic-missing"), "{}", ended.stderr);
+    refused(&run(command, b""), 2, &["topic-missing", "`tillwatch topics create`"]);
 
     let created = topics("create");
     assert_eq!((created.code, created.text().lines().count()), (Some(0), 8), "{}", created.stderr);
@@ -111,15 +127,18 @@ fn a_changelog_that_is_cut_otherwise_is_named_on_kafka() {
     deployment.make("changelog", PARTITIONS - 1);
     let changelog = deployment.topic("changelog");
     let counts = format!("{changelog} has 2 partitions and must have 3");
-    for arguments in [["topics", "create"].as_slice(), &["topics", "check"], &["run"]] {
-        let mut command = tillwatch(arguments);
-        command.arg("--config").arg(deployment.config());
-        let ended = run(command, b"");
-        assert!(matches!(ended.code, Some(1 | 2)), "{arguments:?}: {:?}", ended.code);
-        for told in ["topic-partitions", &counts, "create it anew"] {
-            assert!(ended.stderr.contains(told), "{arguments:?}: {told:?} is not in:\n{}", ended.stderr);
-        }
+    let made = run(deployment_command(&deployment, &["topics", "create"]), b"");
+    assert_eq!(made.code, Some(1), "{}", made.stderr);
+    for (arguments, code) in [(["topics", "check"].as_slice(), 1), (&["run"], 2)] {
+        let ended = run(deployment_command(&deployment, arguments), b"");
+        refused(&ended, code, &["topic-partitions", &counts, "create it anew"]);
     }
+}
+
+fn deployment_command(deployment: &Deployment, arguments: &[&str]) -> std::process::Command {
+    let mut command = tillwatch(arguments);
+    command.arg("--config").arg(deployment.config());
+    command
 }
 
 #[test]
