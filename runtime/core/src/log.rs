@@ -203,6 +203,18 @@ impl Blind {
     }
 }
 
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticked {
+    /// It is on its way into the log, and comes back as a record.
+    Appended,
+    /// It is in no log, since the input may not be written to. Every record that the partition had at the time of the call was handed out: a
+    /// local tick with a time read before it may move time on.
+    Local,
+    /// As [`Ticked::Local`], but there is more to read: time must not move on.
+    Behind,
+}
+
 /// One worker's share of a log. Used by one thread.
 pub trait Log {
     /// Waits at most `wait` for something to happen and gives at most `max` records to `sink`, in the order of each partition.
@@ -253,11 +265,12 @@ pub trait Log {
     /// See [`LogError::retry`].
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError>;
 
-    /// Appends a tick to an input partition this worker owns. Outside of any transaction; its ingest time is the log's.
+    /// Appends a tick to an input partition this worker owns, outside of any transaction; its ingest time is the log's. Where the input may not
+    /// be written to, says whether it has been read to its end instead.
     ///
     /// # Errors
     /// See [`LogError::retry`].
-    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError>;
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError>;
 
     /// The offset behind the last record of an owned partition, as last seen; for lag.
     fn end(&mut self, partition: PartitionId) -> Option<i64>;

@@ -93,6 +93,7 @@ pub fn kafka(config: &Config, slot: usize) -> Result<kafka::Config, LogError> {
     };
     to.properties.clone_from(&from.properties);
     to.recorded_timestamps = from.recorded_timestamps;
+    to.local_ticks = from.local_ticks;
     to.timeouts = kafka::Timeouts {
         session_ms: from.session_ms,
         poll_interval_ms_max: from.poll_interval_ms_max,

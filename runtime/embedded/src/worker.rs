@@ -9,7 +9,7 @@ use std::{
 };
 
 use tillwatch_core::log::{
-    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick,
+    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked,
 };
 
 use crate::{
@@ -210,7 +210,7 @@ impl Log for EmbeddedLog {
         self.shared.with_engine(|engine| engine.position(partition))
     }
 
-    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
         let index = self.index(partition)?;
         let headers = tick.headers();
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
@@ -218,7 +218,7 @@ impl Log for EmbeddedLog {
         let name = &self.shared.topics.input().name;
         let records = vec![(index, self.shared.prepare(name, &record)?)];
         let request = Request { now: (self.shared.clock)(), records, ..Request::default() };
-        self.shared.submit(request).map(|_| ()).map_err(Failure::into_error)
+        self.shared.submit(request).map(|_| Ticked::Appended).map_err(Failure::into_error)
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

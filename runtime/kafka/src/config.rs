@@ -57,6 +57,8 @@ pub struct Config {
     pub changelog: String,
     /// Takes the timestamps that senders wrote as ingest times, for backfills and tests. Off: a record without `LogAppendTime` is an error.
     pub recorded_timestamps: bool,
+    /// Appends nothing to the input: time goes on by the worker's clock where the input is silent and read to its end.
+    pub local_ticks: bool,
     /// Further librdkafka properties, of [`PROPERTIES`] only.
     pub properties: BTreeMap<String, String>,
     /// How long to wait for what.
@@ -76,6 +78,7 @@ impl Config {
             outputs: Topics::default(),
             changelog: "tillwatch.changelog".to_owned(),
             recorded_timestamps: false,
+            local_ticks: false,
             properties: BTreeMap::new(),
             timeouts: Timeouts::default(),
         }

@@ -110,12 +110,21 @@ pub(crate) enum Change {
     Lost(Vec<PartitionId>),
 }
 
+/// How far a partition reaches, and how far it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The end as last seen.
+    pub(crate) end: i64,
+    /// All that there is to hand out below this offset was handed out.
+    pub(crate) read: i64,
+}
+
 /// Context of the worker's consumer.
 pub(crate) struct Member {
     pub(crate) pulse: Arc<Pulse>,
     changes: Mutex<VecDeque<Change>>,
     metadata: Mutex<Option<ConsumerGroupMetadata>>,
-    ends: Mutex<BTreeMap<PartitionId, i64>>,
+    seen: Mutex<BTreeMap<PartitionId, Seen>>,
     closing: AtomicBool,
 }
 
@@ -125,7 +134,7 @@ impl Member {
             pulse,
             changes: Mutex::default(),
             metadata: Mutex::new(None),
-            ends: Mutex::default(),
+            seen: Mutex::default(),
             closing: AtomicBool::new(false),
         }
     }
@@ -141,14 +150,19 @@ impl Member {
         locked(&self.metadata)
     }
 
-    /// The end of a partition as last seen.
-    pub(crate) fn end(&self, partition: PartitionId) -> Option<i64> {
-        locked(&self.ends).get(&partition).copied()
+    /// What is known of how far a partition reaches and was read.
+    pub(crate) fn seen(&self, partition: PartitionId) -> Option<Seen> {
+        locked(&self.seen).get(&partition).copied()
+    }
+
+    /// A partition is about to be read; its end was asked for.
+    pub(crate) fn start(&self, partition: PartitionId, end: i64) {
+        locked(&self.seen).insert(partition, Seen { end, read: 0 });
     }
 
     /// The end of a partition, asked for.
     pub(crate) fn see_end(&self, partition: PartitionId, end: i64) {
-        locked(&self.ends).insert(partition, end);
+        locked(&self.seen).entry(partition).or_default().end = end;
     }
 
     /// From now on rebalances are answered in the callback: nobody polls any more.
@@ -166,11 +180,17 @@ impl ClientContext for Member {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.pulse.reached();
         }
-        let mut ends = locked(&self.ends);
+        let mut seen = locked(&self.seen);
         for topic in statistics.topics.values() {
             for (&partition, facts) in &topic.partitions {
-                if partition >= 0 && facts.hi_offset >= 0 {
-                    ends.insert(partition, facts.hi_offset);
+                if partition < 0 || facts.hi_offset < 0 {
+                    continue;
+                }
+                let seen = seen.entry(partition).or_default();
+                seen.end = facts.hi_offset;
+                // Nothing that was fetched is left to hand out, so all of it was, markers and aborted records left out.
+                if facts.fetch_state == "active" && facts.fetchq_cnt == 0 {
+                    seen.read = seen.read.max(facts.next_offset);
                 }
             }
         }

@@ -17,7 +17,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers as _},
 };
 use tillwatch_core::log::{
-    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Who,
+    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who,
 };
 
 use crate::{
@@ -62,7 +62,8 @@ pub struct KafkaLog {
     consumer: Option<Arc<BaseConsumer<Member>>>,
     transactions: Option<Transactions>,
     restore: Restore,
-    ticks: Ticks,
+    /// None where the input may not be written to.
+    ticks: Option<Ticks>,
     shares: BTreeMap<PartitionId, Share>,
     fenced: u32,
     /// Until when being fenced from the group again means a twin.
@@ -88,7 +89,7 @@ impl KafkaLog {
         admin::ready(config, restore.client())?;
         let id = config.transactional_id();
         let transactions = Transactions::open(config, &id, &pulse)?;
-        let ticks = Ticks::open(config, &pulse)?;
+        let ticks = (!config.local_ticks).then(|| Ticks::open(config, &pulse)).transpose()?;
         let consumer = member(config, &pulse)?;
         Ok(Self {
             config: config.clone(),
@@ -280,7 +281,7 @@ impl Log for KafkaLog {
         max: usize,
         sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
     ) -> Result<Polled, LogError> {
-        self.ticks.serve();
+        self.ticks.iter().for_each(Ticks::serve);
         self.away = self.away && !self.pulse.read().reachable;
         if let Some(change) = self.change()? {
             return Ok(change);
@@ -322,7 +323,7 @@ impl Log for KafkaLog {
             .add_partition_offset(&self.config.input, partition, from.map_or(Offset::Beginning, Offset::Offset))
             .map_err(|error| error::of(&error, &format!("starting {}-{partition}", self.config.input)))?;
         self.assign(&partitions)?;
-        self.consumer().context().see_end(partition, end);
+        self.consumer().context().start(partition, end);
         self.shares.insert(partition, Share::Started { next: from.unwrap_or(0) });
         Ok(())
     }
@@ -391,20 +392,33 @@ impl Log for KafkaLog {
         Ok(stored.map(|stored| stored.position))
     }
 
-    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
-        self.ticks.append(&self.config.input, partition, tick)
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
+        if let Some(ticks) = &self.ticks {
+            ticks.append(&self.config.input, partition, tick)?;
+            return Ok(Ticked::Appended);
+        }
+        let end = self.restore.end_of_input(&self.config, partition)?;
+        self.consumer().context().see_end(partition, end);
+        let started = match self.shares.get(&partition) {
+            Some(Share::Started { next }) => Some(*next),
+            _ => None,
+        };
+        let read = started.is_some() && self.end(partition) == started;
+        Ok(if read { Ticked::Local } else { Ticked::Behind })
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {
         let Some(Share::Started { next }) = self.shares.get(&partition) else { return None };
-        self.consumer().context().end(partition).map(|end| end.max(*next))
+        let seen = self.consumer().context().seen(partition)?;
+        // Behind the last record there may be markers of transactions, and records of aborted ones: nothing that will ever be handed out.
+        Some(if seen.read >= seen.end { *next } else { seen.end.max(*next) })
     }
 
     fn close(&mut self) -> Result<(), LogError> {
         if self.consumer.is_none() {
             return Ok(());
         }
-        self.ticks.close(CLOSE_WAIT);
+        self.ticks.iter().for_each(|ticks| ticks.close(CLOSE_WAIT));
         self.transactions = None;
         self.consumer().context().close();
         while self.change()?.is_some() {}

@@ -63,7 +63,14 @@ impl ProducerContext for Context {
             Ok(message) => (message.partition(), None),
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let what = format!("a tick for {}-{} was not delivered: {code}", message.topic(), message.partition());
+                let advice = match code {
+                    RDKafkaErrorCode::TopicAuthorizationFailed => {
+                        ". Where the input may not be written to, set kafka.local_ticks"
+                    }
+                    _ => "",
+                };
+                let (topic, partition) = (message.topic(), message.partition());
+                let what = format!("a tick for {topic}-{partition} was not delivered: {code}{advice}");
                 (message.partition(), Some(Failure { code, what }))
             }
         };

@@ -5,7 +5,7 @@ use tillwatch_wit::contract::{Details, Evidence, Instant, Severity, Value};
 use super::{
     Partition,
     moment::{Class, Place},
-    order::Placed,
+    order::{Placed, Source},
     watch::Skew,
 };
 use crate::{
@@ -80,7 +80,7 @@ impl Partition {
     }
 
     /// The log said that the feed is blind, or whole again. Nothing is pending.
-    pub(super) fn sight(&mut self, at: Instant, offset: i64, tick: Tick) {
+    pub(super) fn sight(&mut self, at: Instant, by: Source, tick: Tick) {
         let Some(blind) = tick.blind else { return };
         let was = self.watch.sight.log.clone();
         if !self.watch.log_sight(blind) {
@@ -94,7 +94,10 @@ impl Partition {
             Blind::Over => self.clear_own(("feed-blind", "", scope), at, None, Vec::new()),
         };
         self.ledger.settle();
-        let place = Place::arrival(at, &self.settings.topic, self.id, offset);
+        let place = match by {
+            Source::Record(offset) => Place::arrival(at, &self.settings.topic, self.id, offset),
+            Source::Local(now) => Place::local(at, &self.settings.topic, self.id, now),
+        };
         self.emit_own(place, own);
     }
 

@@ -29,7 +29,7 @@ use self::{
     keyed::Keyed,
     ledger::Ledger,
     moment::{Coming, Moment, Place},
-    order::Order,
+    order::{Order, Source},
     routing::Routes,
     watch::Watch,
 };
@@ -234,9 +234,21 @@ impl Partition {
         self.counters.records += u64::from(!seen);
         match body {
             Body::Event(event) => self.order.place(offset, before, event),
-            Body::Tick(tick) if tick.blind.is_some() && !seen => self.order.sight(offset, tick),
+            Body::Tick(tick) if tick.blind.is_some() && !seen => self.order.sight(Source::Record(offset), tick),
             Body::Unreadable(letter) if !seen => self.order.unreadable(offset, letter),
             Body::Tick(_) | Body::Unreadable(_) => {}
+        }
+    }
+
+    /// A tick that is in no log, by the worker's own clock: the next [`Partition::step`] does what it makes due. Time goes on to `now` only where
+    /// the partition was `read` to its end after the clock was; the sight changes in any case. What it has decided stays decided after a
+    /// restart: the position holds it.
+    pub fn tick_locally(&mut self, tick: Tick, now: Instant, read: bool) {
+        if read {
+            self.order.pass(now);
+        }
+        if tick.blind.is_some() {
+            self.order.sight(Source::Local(now), tick);
         }
     }
 

@@ -128,6 +128,11 @@ impl Place {
         ])
     }
 
+    /// The place of a local tick of the moment `now`: none that a record could have.
+    pub(super) fn local(at: Instant, topic: &str, partition: PartitionId, now: Instant) -> Self {
+        Self { second: format!("{partition}/local"), ..Self::arrival(at, topic, partition, now) }
+    }
+
     /// The place of something that arrived with the record at `offset`.
     pub(super) fn arrival(at: Instant, topic: &str, partition: PartitionId, offset: i64) -> Self {
         Self {

@@ -28,6 +28,15 @@ pub(super) struct Placed {
     pub(super) event: Event,
 }
 
+/// Where a tick came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The record at this offset.
+    Record(i64),
+    /// No record: the worker's clock, which stood there.
+    Local(Instant),
+}
+
 /// What is handed out, in order.
 #[derive(Debug)]
 pub(super) enum Ready {
@@ -36,7 +45,7 @@ pub(super) enum Ready {
     Again(Box<Moment>),
     Sight {
         at: Instant,
-        offset: i64,
+        by: Source,
         tick: Tick,
     },
     Unreadable {
@@ -69,6 +78,8 @@ pub(super) struct Order {
     read_before: i64,
     /// Before this instant everything was handed out before the restart.
     done_before: Instant,
+    /// Ingest time reached before the restart.
+    reached: Instant,
     high: i64,
     waiting: BTreeMap<Instant, Vec<Placed>>,
     waiting_events: usize,
@@ -91,6 +102,7 @@ impl Order {
             floor_from: 0,
             read_before: i64::MIN,
             done_before: BEGINNING,
+            reached: BEGINNING,
             high: 0,
             waiting: BTreeMap::new(),
             waiting_events: 0,
@@ -106,7 +118,8 @@ impl Order {
         self.floor = position.floor.max(BEGINNING);
         self.floor_from = position.floor_from;
         self.read_before = position.high;
-        self.done_before = (position.ingest_high.max(BEGINNING) - self.lateness).max(self.floor);
+        self.reached = position.ingest_high.max(BEGINNING);
+        self.done_before = (self.reached - self.lateness).max(self.floor);
         self.high = position.low;
     }
 
@@ -129,12 +142,23 @@ impl Order {
         before
     }
 
+    /// Time has come to `now` by a clock that is not the log's: what lies before it, less the lateness, is handed out, and records to come are
+    /// placed behind that. Their ingest times are the log's own as before, so that a restart places them the same.
+    pub(super) fn pass(&mut self, now: Instant) {
+        let floor = now.saturating_sub(self.lateness);
+        if floor > self.watermark() && self.high >= self.read_before {
+            self.floor = floor;
+            self.floor_from = self.high;
+            self.release();
+        }
+    }
+
     /// Places the event of the record just advanced to.
     pub(super) fn place(&mut self, offset: i64, ingest_before: Instant, event: Event) {
         let floor = if offset >= self.floor_from { self.floor } else { BEGINNING };
         let watermark = (self.ingest - self.lateness).max(floor);
         let time = event.time().unwrap_or(self.ingest);
-        let late = time < self.ingest - self.lateness;
+        let late = time < watermark;
         let at = time.clamp(self.ingest - self.lateness, self.ingest).max(watermark);
         if self.seen(offset) && at < self.done_before {
             return;
@@ -177,8 +201,9 @@ impl Order {
         }
     }
 
-    pub(super) fn sight(&mut self, offset: i64, tick: Tick) {
-        self.ready.push_back(Ready::Sight { at: self.watermark(), offset, tick });
+    /// A change of sight, by the record at `offset` or by a local tick at this time.
+    pub(super) fn sight(&mut self, by: Source, tick: Tick) {
+        self.ready.push_back(Ready::Sight { at: self.watermark(), by, tick });
     }
 
     pub(super) fn unreadable(&mut self, offset: i64, letter: Box<DeadLetter>) {
@@ -189,7 +214,7 @@ impl Order {
     pub(super) fn position(&self) -> Position {
         let oldest = self.waiting.values().flatten().min_by_key(|placed| placed.offset);
         let high = self.high.max(self.read_before);
-        let ingest_high = self.ingest.max(self.done_before + self.lateness);
+        let ingest_high = self.ingest.max(self.reached);
         let (low, ingest_low) = match oldest {
             Some(placed) => (placed.offset, placed.ingest_before),
             None if self.high < high => (self.high, self.ingest),

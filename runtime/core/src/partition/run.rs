@@ -90,8 +90,8 @@ impl Partition {
         match self.order.ready.pop_front() {
             Some(Ready::Event(placed)) => self.take_event(placed, rules),
             Some(Ready::Again(moment)) => self.take_again(*moment, rules),
-            Some(Ready::Sight { at, offset, tick }) => {
-                self.sight(at, offset, tick);
+            Some(Ready::Sight { at, by, tick }) => {
+                self.sight(at, by, tick);
                 Ok(())
             }
             Some(Ready::Unreadable { at, offset, letter }) => {

@@ -125,6 +125,13 @@ fn kafka(config: &Config, found: &mut Findings) {
     if problems.is_empty() {
         found.good("topics: all are as they must be");
     }
+    if config.kafka.local_ticks {
+        found.advice(format!(
+            "clock: kafka.local_ticks is set: nothing is appended to {}, and what fires in silence goes by this machine's clock. Keep it in \
+             step with the brokers' by NTP",
+            config.topics.events
+        ));
+    }
     if config.kafka.recorded_timestamps || problems.iter().any(admin::Problem::fatal) {
         return;
     }

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tillwatch_core::{
     cloudevents::{Decoder, Encoding},
-    log::{Log, LogError, PartitionId, Polled, Tick},
+    log::{Log, LogError, PartitionId, Polled, Tick, Ticked},
     output::Output,
     partition::{CorruptState, ResumeError, Settings, SetupError},
     rules::Rules,
@@ -292,8 +292,18 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
                 continue;
             }
             owned.quiet_since = now;
-            if let Err(error) = self.log.tick(partition, Tick { blind }) {
-                return self.trouble(error);
+            let ticked = match self.log.tick(partition, Tick { blind }) {
+                Ok(ticked) => ticked,
+                Err(error) => return self.trouble(error),
+            };
+            if ticked != Ticked::Appended {
+                // No tick comes back as a record, but the log has answered.
+                self.heard();
+                if ticked == Ticked::Behind && blind.is_none() {
+                    continue;
+                }
+                let owned = self.owned.get_mut(&partition).expect("invariant: its id was just listed");
+                owned.tick_locally(Tick { blind }, wall, ticked == Ticked::Local);
             }
             self.shared.metrics.ticks.inc();
             if let Some(blind) = blind {

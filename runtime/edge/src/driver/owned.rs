@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem, time::Duration};
 use tillwatch_core::{
     Instant,
     cloudevents::{Encoding, encode},
-    log::{Change, Commit, Message, PartitionId, Position},
+    log::{Change, Commit, Message, PartitionId, Position, Tick},
     output::Output,
     partition::{Body, Counters, Partition, Record},
     rules::{Rules, Stalled},
@@ -25,6 +25,8 @@ pub(super) struct Owned {
     records: Vec<Record>,
     /// Something but ticks is among the records.
     spoken: bool,
+    /// A local tick has something for the core to do.
+    ticked: bool,
     /// Offset of the next record, as far as known.
     next: Option<i64>,
     /// Ingest time of the last record read.
@@ -56,6 +58,7 @@ impl Owned {
             partition,
             records: Vec::new(),
             spoken: false,
+            ticked: false,
             next,
             ingest: None,
             messages: Vec::new(),
@@ -77,6 +80,14 @@ impl Owned {
         self.records.push(record);
     }
 
+    /// A tick that is in no log. Before anything was read there is nothing that it could fire, and no place to go on from.
+    pub(super) fn tick_locally(&mut self, tick: Tick, now: Instant, read: bool) {
+        if self.next.is_some() {
+            self.partition.tick_locally(tick, now, read);
+            self.ticked = true;
+        }
+    }
+
     /// Hands what was read to the core and keeps the effects.
     pub(super) fn step(
         &mut self,
@@ -86,7 +97,7 @@ impl Owned {
         encoding: Encoding,
         metrics: &Metrics,
     ) -> Result<(), Stalled> {
-        if self.records.is_empty() {
+        if self.records.is_empty() && !mem::take(&mut self.ticked) {
             return Ok(());
         }
         if mem::take(&mut self.spoken) {

@@ -7,8 +7,14 @@ use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
-use tillwatch_core::log::{Blind, Commit, Committed, Log as _, LogError, Polled, Position, Tick};
+use tillwatch_core::log::{Blind, Commit, Committed, Log as _, LogError, Polled, Position, Tick, Ticked};
 use tillwatch_kafka::{Config, KafkaLog, produce::Producer};
+
+/// The broker answers within this time.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// How often a test polls, 100 ms each, before it says that something never came to be.
+const POLLS_MAX: usize = 300;
 
 #[test]
 fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
@@ -244,6 +250,71 @@ fn a_tick_comes_back_with_the_brokers_time() {
     assert_eq!(header(&seen[1], "ce_blind").as_deref(), Some("lag"));
     assert!(seen[0].ingest > 1_600_000_000_000 && seen[1].ingest >= seen[0].ingest);
     assert_eq!(seen[0].value, b"");
+}
+
+/// Appends one record in a transaction; the producer can end it.
+fn begin_transaction(config: &Config, id: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", config.brokers.join(","))
+        .set("transactional.id", format!("{}-{id}", config.group))
+        .create()
+        .expect("a producer can be made");
+    producer.init_transactions(WAIT).expect("the broker answers");
+    producer.begin_transaction().expect("it begins");
+    let record = BaseRecord::<str, [u8]>::to(&config.input).partition(0).payload(&b"in a transaction"[..]);
+    producer.send(record).unwrap_or_else(|(error, _)| panic!("{error}"));
+    producer.flush(WAIT).expect("it is written");
+    producer
+}
+
+#[test]
+fn a_local_tick_counts_once_everything_is_read_and_appends_nothing() {
+    let config = Config { local_ticks: true, ..topics("local", "w0", 1) };
+    let tick = Tick { blind: None };
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    assert_eq!(log.tick(0, tick), Ok(Ticked::Local), "an empty partition is read to its end");
+    fill(&config, 0, 3);
+    assert_eq!(log.tick(0, tick), Ok(Ticked::Behind), "asked after the clock was read, there is more");
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 3);
+    assert_eq!(log.tick(0, tick), Ok(Ticked::Local));
+    let blind = Tick { blind: Some(Blind::Broker) };
+    assert_eq!(log.tick(0, blind), Ok(Ticked::Local));
+    for (id, commits) in [("committed", true), ("aborted", false)] {
+        let producer = begin_transaction(&config, id);
+        assert_eq!(log.tick(0, tick), Ok(Ticked::Behind), "there is a record that nobody may read yet");
+        let ended = if commits { producer.commit_transaction(WAIT) } else { producer.abort_transaction(WAIT) };
+        ended.expect("it ends");
+        let what = "the marker behind a transaction is nothing to read";
+        eventually(&mut log, &mut seen, what, |log| log.tick(0, tick) == Ok(Ticked::Local));
+    }
+    assert_eq!(seen.len(), 4);
+    log.close().expect("closed");
+    assert_eq!(committed(&config, &config.input).len(), 4, "nothing was appended");
+}
+
+#[test]
+fn the_marker_behind_a_transaction_does_not_keep_a_partition_from_its_end() {
+    let config = topics("marker", "w0", 1);
+    let mut log = KafkaLog::connect(&config).expect("connected");
+    join(&mut log);
+    begin_transaction(&config, "sender").commit_transaction(WAIT).expect("it ends");
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 1);
+    eventually(&mut log, &mut seen, "it is at its end", |log| log.end(0) == Some(1));
+    assert_eq!(seen.len(), 1);
+}
+
+/// Polls until it is so.
+fn eventually(log: &mut KafkaLog, seen: &mut Vec<support::Seen>, what: &str, so: impl Fn(&mut KafkaLog) -> bool) {
+    for _ in 0..POLLS_MAX {
+        if so(log) {
+            return;
+        }
+        poll(log, seen);
+    }
+    panic!("{what}: not after {POLLS_MAX} polls");
 }
 
 #[test]

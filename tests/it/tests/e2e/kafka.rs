@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::feed::{feed, now, silent, subject};
+use super::process::{run, tillwatch};
 use super::topics::{Deployment, PARTITIONS};
 use super::verdict::{assert_plenty, assert_same, export, found, once, replayed};
 
@@ -21,6 +22,51 @@ fn fall_silent(deployment: &Deployment, said: &mut Vec<Value>) {
     deployment.until("the finding of silence in every partition", said, |said| {
         terminals.iter().all(|terminal| said.iter().any(|output| raised(output, terminal)))
     });
+}
+
+/// Sends a payment that falls silent, and waits for what is said of it.
+fn one_silent(deployment: &Deployment, terminal: &str, said: &mut Vec<Value>) {
+    for event in silent(terminal, now()) {
+        deployment.send(Some(0), terminal, Some(event.as_bytes()));
+    }
+    deployment.flush();
+    let what = format!("the finding about {terminal}");
+    deployment.until(&what, said, |said| {
+        let about = |output: &&Value| output["subject"] == subject(terminal).as_str();
+        said.iter().filter(about).any(|output| output["data"]["kind"] == "reversal-missing")
+    });
+}
+
+#[test]
+fn where_the_input_may_not_be_written_to_silence_is_found_once_and_nothing_is_appended_on_kafka() {
+    let deployment = Deployment::new("local");
+    let local = [("TILLWATCH_KAFKA__LOCAL_TICKS", "true")];
+    let mut said = Vec::new();
+    let member = deployment.member_with("a", &local);
+    one_silent(&deployment, "SILENT0", &mut said);
+    member.kill();
+    let member = deployment.member_with("a", &local);
+    one_silent(&deployment, "SILENT1", &mut said);
+    member.stop();
+    // A third goes on from where the second has stopped, and has nothing to say again.
+    let member = deployment.member_with("a", &local);
+    one_silent(&deployment, "SILENT2", &mut said);
+    member.stop();
+    let raised: Vec<_> = said.iter().filter(|output| output["type"] == "pos.finding.raised").cloned().collect();
+    for terminal in ["SILENT0", "SILENT1", "SILENT2"] {
+        let of = |kind: &str| {
+            let about =
+                |output: &&Value| output["subject"] == subject(terminal).as_str() && output["data"]["kind"] == kind;
+            raised.iter().filter(about).count()
+        };
+        assert_eq!((of("approved-undelivered"), of("reversal-missing")), (1, 1), "{terminal}");
+    }
+    once(said);
+    assert_eq!(deployment.records(), 6, "two events of each payment, and no tick");
+    let mut doctor = tillwatch(["doctor", "--config"]);
+    doctor.arg(deployment.config()).envs(local);
+    let told = run(doctor, b"");
+    assert!(told.text().contains("advice  clock: kafka.local_ticks is set"), "{}", told.text());
 }
 
 /// What readers saw is what the log's export replays to, up to where every partition has come.

@@ -102,9 +102,21 @@ impl Deployment {
 
     /// Starts a member of the group under its own name.
     pub(crate) fn member(&self, instance: &str) -> Member {
+        self.member_with(instance, &[])
+    }
+
+    /// As [`Deployment::member`], with these variables in its environment.
+    pub(crate) fn member_with(&self, instance: &str, environment: &[(&str, &str)]) -> Member {
         let mut command = tillwatch(["run", "--config"]);
-        command.arg(self.config()).env("TILLWATCH_KAFKA__INSTANCE", instance);
+        command.arg(self.config()).env("TILLWATCH_KAFKA__INSTANCE", instance).envs(environment.iter().copied());
         Member::start(command)
+    }
+
+    /// How many records the input has, over all partitions.
+    pub(crate) fn records(&self) -> i64 {
+        let topic = self.topic("pos.events");
+        let end = |partition| self.reader.fetch_watermarks(&topic, partition, FLUSH_MAX).expect("the broker answers").1;
+        (0..PARTITIONS).map(end).sum()
     }
 
     /// Sends a record; to the partition of its key where none is given.

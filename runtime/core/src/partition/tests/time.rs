@@ -197,3 +197,100 @@ fn state_of_a_rule_that_is_not_loaded_stays_for_its_return() {
     let from = third.restore(&second.snapshot(), &mut rules).expect("restores");
     assert_eq!(third.next_deadline(), Some(T0 + 1_000), "reading goes on at {from}");
 }
+
+/// What a worker may do that has no ticks in its log.
+#[derive(Clone)]
+enum Step {
+    Read(Record),
+    /// A local tick, with the partition read to its end.
+    Local(Instant, Option<crate::log::Blind>),
+}
+
+/// Runs steps with a crash before each of those in `crashes`: what the changelog and the position keep is all that goes on.
+fn run_locally(steps: &[Step], crashes: &[usize]) -> Vec<Output> {
+    let (settings, mut rules) = (settings(Limits::default()), pair());
+    let mut kept: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+    let mut read: Vec<Record> = Vec::new();
+    let mut partition = partition(&settings, &rules);
+    let mut out = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        if crashes.contains(&index) {
+            let position = partition.position();
+            partition = super::partition(&settings, &rules);
+            for (key, value) in &kept {
+                partition.load(key, value.as_deref()).expect("what was written loads");
+            }
+            let from =
+                partition.resume(Some(position), &mut rules).expect("no migration").expect("there is a position");
+            let mut again: Vec<Record> = read.iter().filter(|record| record.offset >= from).cloned().collect();
+            partition.step(&mut again, &mut rules, &mut out).expect("no stall");
+        }
+        let mut batch = Vec::new();
+        match step {
+            Step::Read(record) => {
+                read.push(record.clone());
+                batch.push(record.clone());
+            }
+            Step::Local(now, blind) => partition.tick_locally(crate::log::Tick { blind: *blind }, *now, true),
+        }
+        partition.step(&mut batch, &mut rules, &mut out).expect("no stall");
+        let mut changes = Vec::new();
+        partition.changes(&mut changes);
+        kept.extend(changes.into_iter().map(|change| (change.key, change.value)));
+    }
+    out
+}
+
+#[test]
+fn a_local_tick_fires_what_is_due_once_whatever_crashes_follow() {
+    use crate::log::Blind;
+    // The worker's clock is 300 ms ahead of the log's, so that what comes behind a tick may lie before it.
+    let steps = [
+        Step::Read(authorize(0, T0, "T1", 1)),
+        Step::Read(authorize(1, T0 + 400, "T2", 1)),
+        Step::Local(T0 + 700, None),
+        Step::Read(response(2, T0 + 450, T0 + 440, "T9", 1)),
+        Step::Local(T0 + 1_600, Some(Blind::Broker)),
+        Step::Read(response(3, T0 + 1_310, T0 + 990, "T1", 1)),
+        Step::Read(response(4, T0 + 1_320, T0 + 1_300, "T2", 1)),
+        Step::Local(T0 + 1_601, Some(Blind::Over)),
+        Step::Read(authorize(5, T0 + 1_330, "T3", 1)),
+        Step::Local(T0 + 1_500, None),
+        Step::Local(T0 + 4_000, None),
+        Step::Read(response(6, T0 + 3_800, T0 + 3_790, "T3", 1)),
+        Step::Local(T0 + 9_000, None),
+    ];
+    let straight = run_locally(&steps, &[]);
+    let expected = [
+        "1000 raised no-answer payment:A:M:T1:1:1",
+        "1000 command query-status terminal:T1",
+        "1100 raised feed-blind partition:pos.events/0",
+        // Its own time was before the deadline, but it came behind the tick that fired it.
+        "1100 cleared no-answer payment:A:M:T1:1:1 mended",
+        "1101 cleared feed-blind partition:pos.events/0 mended",
+        "2330 raised no-answer payment:A:M:T3:1:1",
+        "2330 command query-status terminal:T3",
+        "3790 cleared no-answer payment:A:M:T3:1:1 mended",
+    ];
+    assert_eq!(brief(&straight), expected);
+    let ids: std::collections::BTreeSet<_> = straight.iter().map(|output| output.id.clone()).collect();
+    assert_eq!(ids.len(), straight.len(), "every output has an id of its own");
+    for index in 1..steps.len() {
+        assert_eq!(run_locally(&steps, &[index]), straight, "a crash before step {index}");
+    }
+    assert_eq!(run_locally(&steps, &(1..steps.len()).collect::<Vec<_>>()), straight, "a crash before every step");
+}
+
+#[test]
+fn a_local_tick_that_is_behind_changes_the_sight_and_not_the_time() {
+    use crate::log::{Blind, Tick};
+    let (settings, mut rules) = (settings(Limits::default()), pair());
+    let mut partition = partition(&settings, &rules);
+    let mut out = Vec::new();
+    partition.step(&mut vec![authorize(0, T0, "T1", 1)], &mut rules, &mut out).expect("no stall");
+    let before = partition.position();
+    partition.tick_locally(Tick { blind: Some(Blind::Lag) }, T0 + 60_000, false);
+    partition.step(&mut Vec::new(), &mut rules, &mut out).expect("no stall");
+    assert_eq!(brief(&out), ["-500 raised feed-blind partition:pos.events/0"]);
+    assert_eq!(partition.position(), before);
+}

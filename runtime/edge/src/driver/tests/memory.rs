@@ -10,7 +10,7 @@ use std::{
 use tillwatch_core::{
     Instant,
     cloudevents::tick_line,
-    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Who},
+    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who},
 };
 
 /// What becomes of a commit.
@@ -35,6 +35,12 @@ struct Inner {
     now: Instant,
     released: Vec<PartitionId>,
     hidden_end: Option<(PartitionId, i64)>,
+    /// Nothing may be appended.
+    local: bool,
+    /// No record is handed out.
+    held: bool,
+    /// Types and times of the durable outputs that are no dead letters.
+    said: Vec<String>,
     unreachable: u32,
     broken: bool,
     closed: bool,
@@ -67,6 +73,31 @@ impl Memory {
     /// The committed position of a partition.
     pub(super) fn high(&self, partition: PartitionId) -> Option<i64> {
         self.0.borrow().positions.get(&partition).map(|position| position.high)
+    }
+
+    /// The committed floor of a partition: before it everything was handed out, whatever the ingest times say.
+    pub(super) fn floor(&self, partition: PartitionId) -> Option<Instant> {
+        self.0.borrow().positions.get(&partition).map(|position| position.floor)
+    }
+
+    /// The input may not be written to.
+    pub(super) fn forbid(&self) {
+        self.0.borrow_mut().local = true;
+    }
+
+    /// Records are kept back, or handed out again.
+    pub(super) fn hold(&self, held: bool) {
+        self.0.borrow_mut().held = held;
+    }
+
+    /// How many records a partition holds.
+    pub(super) fn records(&self, partition: PartitionId) -> usize {
+        self.0.borrow().input.get(&partition).map_or(0, Vec::len)
+    }
+
+    /// Types and kinds of the durable outputs that are no dead letters.
+    pub(super) fn said(&self) -> Vec<String> {
+        self.0.borrow().said.clone()
     }
 
     /// So many calls fail.
@@ -133,6 +164,8 @@ impl Inner {
                 use base64::Engine as _;
                 let letter: serde_json::Value = serde_json::from_slice(&message.value).expect("it is JSON");
                 if letter["type"] != "pos.dead-letter" {
+                    let said = format!("{} {}", letter["type"], letter["data"]["kind"]);
+                    self.said.push(said.replace('"', ""));
                     continue;
                 }
                 let bytes = letter["data"]["bytes"].as_str().expect("it has bytes");
@@ -157,7 +190,7 @@ impl Log for Memory {
         {
             return Ok(polled);
         }
-        let mut left = max;
+        let mut left = if inner.held { 0 } else { max };
         let Inner { next, input, .. } = &mut *inner;
         for (partition, next) in next {
             while left > 0
@@ -234,13 +267,18 @@ impl Log for Memory {
         Ok(inner.positions.get(&partition).copied())
     }
 
-    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
+    fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
         let mut inner = self.0.borrow_mut();
         inner.reach()?;
+        if inner.local {
+            let end = inner.input.get(&partition).map_or(0, Vec::len);
+            let read = inner.next.get(&partition).is_some_and(|next| usize::try_from(*next) == Ok(end));
+            return Ok(if read { Ticked::Local } else { Ticked::Behind });
+        }
         inner.ticks.push(tick);
         let now = inner.now;
         inner.input.entry(partition).or_default().push((now, tick_line(tick, now)));
-        Ok(())
+        Ok(Ticked::Appended)
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

@@ -175,6 +175,64 @@ fn an_idle_partition_gets_a_tick_a_second_and_one_that_is_behind_gets_none() {
 }
 
 #[test]
+fn where_nothing_may_be_appended_time_goes_on_by_the_workers_clock_and_is_kept() {
+    let bench = Bench::new(&[0]);
+    bench.memory.forbid();
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 20 * 15);
+    let reached = bench.memory.floor(0).expect("it was committed");
+    assert!(reached > START + 10_000 && reached <= bench.clock.now() - 500, "{}", reached - START);
+    assert_eq!((bench.memory.records(0), bench.memory.high(0)), (1, Some(1)), "nothing was appended");
+    bench.memory.script(Polled::Lost(vec![0]));
+    bench.memory.script(Polled::Assigned(vec![0]));
+    bench.bad(0, "second");
+    bench.turn(&mut driver, 6);
+    assert_eq!(bench.memory.durable(), ["first", "second"]);
+    assert!(bench.memory.floor(0) >= Some(reached), "time does not run back over a restart");
+}
+
+#[test]
+fn a_local_tick_waits_until_all_is_read() {
+    let bench = Bench::new(&[0]);
+    bench.memory.forbid();
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 20 * 5);
+    // As far as was seen when the driver looked, everything is read; asked again, there is more.
+    bench.memory.hold(true);
+    bench.memory.hide_end(0, 1);
+    bench.bad(0, "unread");
+    let came = bench.clock.now();
+    bench.turn(&mut driver, 20 * 30);
+    let floor = bench.memory.floor(0).expect("it was committed");
+    assert!(floor > START && floor < came, "time stands {} ms after the record came", floor - came);
+    bench.memory.hold(false);
+    bench.turn(&mut driver, 20 * 12);
+    assert!(bench.memory.floor(0) > Some(came), "and goes on when it is read");
+    assert_eq!(bench.memory.durable(), ["first", "unread"]);
+}
+
+#[test]
+fn a_long_silence_without_ticks_in_the_log_is_no_outage_and_an_outage_is_one() {
+    let bench = Bench::new(&[0]);
+    bench.memory.forbid();
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 20 * 20);
+    bench.bad(0, "second");
+    bench.turn(&mut driver, 20 * 2);
+    assert_eq!(bench.memory.said(), Vec::<String>::new());
+    bench.memory.unreachable(20);
+    bench.turn(&mut driver, 20 * 9);
+    assert_eq!(bench.memory.said(), ["pos.finding.raised feed-blind", "pos.finding.cleared feed-blind"]);
+    assert_eq!(bench.memory.records(0), 2, "nothing was appended");
+}
+
+#[test]
 fn an_outage_is_recorded_when_it_is_over_and_again_when_all_has_settled() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
