@@ -44,6 +44,8 @@ struct Body<'a> {
 pub(crate) struct Prepared {
     bytes: Vec<u8>,
     body: u32,
+    /// When another log took it in; none: it is taken in as it is written.
+    pub(crate) recorded: Option<Instant>,
 }
 
 impl Prepared {
@@ -59,7 +61,7 @@ impl Prepared {
         bytes.resize(HEAD, 0);
         let bytes = postcard::to_extend(&body, bytes).expect("invariant: a record of bytes and texts can be encoded");
         let body = crc32fast::hash(&bytes[HEAD..]);
-        Self { bytes, body }
+        Self { bytes, body, recorded: None }
     }
 
     /// Bytes that it takes.

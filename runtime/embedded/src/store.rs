@@ -156,6 +156,22 @@ impl Store {
         Ok(partitions.into_iter().zip(written.offsets).collect())
     }
 
+    /// As [`Store::append`], for records that another log took in: each with its partition and the ingest time that it had there, which
+    /// counts unless its partition has come further. For backfills and tests.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_recorded(&self, records: &[(PartitionId, Instant, NewRecord<'_>)]) -> Result<(), LogError> {
+        let input = self.0.topics.input();
+        let mut request = Request::default();
+        for (partition, ingest, record) in records {
+            let mut prepared = self.0.prepare(&input.name, record)?;
+            prepared.recorded = Some(*ingest);
+            request.records.push((input.index(*partition)?, prepared));
+        }
+        self.0.submit(request).map(drop).map_err(Failure::into_error)
+    }
+
     /// The input partition of a key.
     #[must_use]
     pub fn partition_of(&self, key: &[u8]) -> PartitionId {

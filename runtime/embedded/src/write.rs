@@ -225,8 +225,9 @@ impl Draft<'_> {
         for (index, prepared) in request.records {
             let (topic, partition) = self.shared.topics.at(index);
             let id = topic.id;
+            let now = prepared.recorded.unwrap_or(request.now);
             let tail = self.tail(index);
-            let (offset, ingest) = (tail.end, tail.ingest.map_or(request.now, |reached| reached.max(request.now)));
+            let (offset, ingest) = (tail.end, tail.ingest.map_or(now, |reached| reached.max(now)));
             let place = record::place(id, partition, offset);
             let bytes = self.batch.record(&place, prepared.at(&place, ingest));
             let tail = self.tail(index);

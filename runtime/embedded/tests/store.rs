@@ -85,6 +85,23 @@ fn the_ingest_time_of_a_partition_never_runs_backwards_even_after_a_restart() {
 }
 
 #[test]
+fn recorded_times_count_where_their_partition_has_not_come_further() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let recorded = [(0, 1_000, record("a")), (1, 5_000, record("b")), (0, 3_000, record("c")), (0, 2_000, record("d"))];
+    store.append_recorded(&recorded).unwrap();
+    store.append(To::Partition(0), &[record("e")], 2_500).unwrap();
+    let times = |partition| {
+        let mut times = Vec::new();
+        store.read("pos.events", partition, 0, 10, &mut |record| times.push(record.ingest)).unwrap();
+        times
+    };
+    assert_eq!((times(0), times(1)), (vec![1_000, 3_000, 3_000, 3_000], vec![5_000]));
+    assert_eq!(store.append_recorded(&[(7, 0, record("f"))]).unwrap_err().code, "log-topic");
+    assert_eq!(values(&store, "pos.events", 0), ["a", "c", "d", "e"]);
+}
+
+#[test]
 fn a_key_has_one_partition() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

@@ -5,19 +5,25 @@
 //! by `TILLWATCH_BLESS=1`), `README` (the sentence that it is about) and perhaps `settings.json` ([`Setup`]). A new folder is a new case.
 
 pub mod brief;
+pub mod components;
+pub mod logged;
 pub mod native;
 pub mod run;
 
 use std::{
     collections::BTreeMap,
     fs,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use serde::Deserialize;
 use serde_json::Value;
 use tillwatch_core::Instant;
 
+pub use components::Components;
 pub use run::{InProcess, Way};
 
 /// `settings.json` of a case.
@@ -196,12 +202,37 @@ pub trait Engine {
 /// Where something is wrong, or there are no cases.
 pub fn check(cases: &[Case], engine: &mut dyn Engine, bless: bool) {
     assert!(!cases.is_empty(), "there are no cases");
-    let wrong: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            let out = engine.run(case);
-            if engine.ordered() { case.judge(&out, bless) } else { case.judge_by_key(&out) }
-        })
-        .collect();
+    let wrong = wrong(cases, engine, bless);
     assert!(wrong.is_empty(), "{}: {} cases fail\n{}", engine.name(), wrong.len(), wrong.join("\n\n"));
+}
+
+/// Runs every case on engines in threads of their own, as many as `make` is asked for, and says everything that is wrong.
+///
+/// # Panics
+/// Where something is wrong, or there are no cases.
+pub fn check_abreast<E: Engine>(cases: &[Case], engines: usize, make: impl Fn() -> E + Sync) {
+    assert!(!cases.is_empty(), "there are no cases");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut engine = make();
+        let mut found = Vec::new();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+            found.extend(wrong(std::slice::from_ref(case), &mut engine, false));
+        }
+        (engine.name(), found)
+    };
+    let (names, wrong): (Vec<String>, Vec<Vec<String>>) = thread::scope(|scope| {
+        let threads: Vec<_> = (0..engines).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).unzip()
+    });
+    let wrong = wrong.concat();
+    assert!(wrong.is_empty(), "{}: {} cases fail\n{}", names[0], wrong.len(), wrong.join("\n\n"));
+}
+
+fn wrong(cases: &[Case], engine: &mut dyn Engine, bless: bool) -> Vec<String> {
+    let judge = |case: &Case| {
+        let out = engine.run(case);
+        if engine.ordered() { case.judge(&out, bless) } else { case.judge_by_key(&out) }
+    };
+    cases.iter().filter_map(judge).collect()
 }

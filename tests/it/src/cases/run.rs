@@ -19,7 +19,7 @@ use tillwatch_core::{
 
 use super::{Case, Engine, Setup};
 
-const TOPIC: &str = "pos.events";
+pub(super) const TOPIC: &str = "pos.events";
 const DRAIN_MS: i64 = 3_600_000;
 
 /// A way for the records to reach the core.
@@ -82,7 +82,7 @@ impl Engine for InProcess<'_> {
     }
 }
 
-fn settings(setup: &Setup) -> Arc<Settings> {
+pub(super) fn settings(setup: &Setup) -> Arc<Settings> {
     let silent = |(prefix, silent_ms): (&String, &u32)| SilentSource { prefix: prefix.clone(), silent_ms: *silent_ms };
     Arc::new(Settings {
         limits: Limits::default(),
@@ -93,7 +93,7 @@ fn settings(setup: &Setup) -> Arc<Settings> {
 }
 
 /// The case's records, with the ticks of the time that runs on behind them.
-fn records(case: &Case, settings: &Settings) -> Vec<Record> {
+pub(super) fn records(case: &Case, settings: &Settings) -> Vec<Record> {
     let mut decoder = Decoder::new(TOPIC, &settings.limits);
     let mut records: Vec<Record> =
         (0..).zip(&case.input).map(|(number, line)| decoder.decode_line(number, line)).collect();
@@ -159,7 +159,7 @@ fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record])
     out
 }
 
-fn lies_in(record: &Record, partition: u32, partitions: u32) -> bool {
+pub(super) fn lies_in(record: &Record, partition: u32, partitions: u32) -> bool {
     match &record.body {
         Body::Tick(_) => true,
         Body::Unreadable(_) => partition == 0,
