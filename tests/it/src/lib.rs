@@ -5,4 +5,5 @@
 
 pub mod cases;
 pub mod machine;
+pub mod running;
 pub mod visits;

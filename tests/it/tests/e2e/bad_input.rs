@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::feed::{now, silent, subject};
-use super::process::{of, run, tillwatch};
-use super::topics::Deployment;
+use tillwatch_it::running::deployment::Deployment;
+use tillwatch_it::running::feed::{now, silent, subject};
+use tillwatch_it::running::process::{of, run, tillwatch};
 
 /// A text that no field takes.
 const LONG: usize = 1 << 20;
@@ -62,7 +62,7 @@ fn bad(model: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-fn replay(lines: &[Vec<u8>]) -> super::process::Ended {
+fn replay(lines: &[Vec<u8>]) -> tillwatch_it::running::process::Ended {
     run(tillwatch(["replay", "-"]), &lines.join(&b'\n'))
 }
 

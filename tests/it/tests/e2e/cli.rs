@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::process::{Ended, of, run, tillwatch};
-use super::topics::{Deployment, PARTITIONS};
-use super::verdict::lines;
+use tillwatch_it::running::deployment::{Deployment, PARTITIONS};
+use tillwatch_it::running::process::{Ended, of, run, tillwatch};
+use tillwatch_it::running::verdict::lines;
 
 /// What cannot be an address of a broker: the port is reserved, and nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";

@@ -2,27 +2,10 @@
 
 use serde_json::Value;
 
-use super::feed::{feed, now, silent, subject};
-use super::process::{run, tillwatch};
-use super::topics::{Deployment, PARTITIONS};
-use super::verdict::{assert_plenty, assert_same, export, found, once, replayed};
-
-/// The last event of every partition is an approval. Its finding comes although nothing else ever does.
-fn fall_silent(deployment: &Deployment, said: &mut Vec<Value>) {
-    let terminals: Vec<String> = (0..PARTITIONS).map(|partition| format!("SILENT{partition}")).collect();
-    for (partition, terminal) in (0..).zip(&terminals) {
-        for event in silent(terminal, now()) {
-            deployment.send(Some(partition), terminal, Some(event.as_bytes()));
-        }
-    }
-    deployment.flush();
-    let raised = |output: &Value, terminal: &str| {
-        output["type"] == "pos.finding.raised" && output["subject"] == subject(terminal).as_str()
-    };
-    deployment.until("the finding of silence in every partition", said, |said| {
-        terminals.iter().all(|terminal| said.iter().any(|output| raised(output, terminal)))
-    });
-}
+use tillwatch_it::running::deployment::Deployment;
+use tillwatch_it::running::feed::{feed, now, silent, subject};
+use tillwatch_it::running::process::{Member, run, tillwatch};
+use tillwatch_it::running::verdict::{assert_plenty, once};
 
 /// Sends a payment that falls silent, and waits for what is said of it.
 fn one_silent(deployment: &Deployment, terminal: &str, said: &mut Vec<Value>) {
@@ -69,15 +52,11 @@ fn where_the_input_may_not_be_written_to_silence_is_found_once_and_nothing_is_ap
     assert!(told.text().contains("advice  clock: kafka.local_ticks is set"), "{}", told.text());
 }
 
-/// What readers saw is what the log's export replays to, up to where every partition has come.
+/// What readers saw is what the log's export replays to, and nothing of it is a dead letter.
 fn judge(deployment: &Deployment, said: Vec<Value>) {
     let dead = deployment.topic("pos.dead-letters");
     assert_eq!(said.iter().find(|output| output["topic"] == dead.as_str()), None, "nothing was wrong with the events");
-    let said = once(said);
-    let expected = replayed(&deployment.config(), &export(&deployment.config(), None));
-    let reached = (0..PARTITIONS).map(|partition| found(&said, &format!("SILENT{partition}")).expect("waited for"));
-    assert_same(&said, &expected, reached.min().expect("there are partitions"));
-    assert_plenty(&said);
+    assert_plenty(&deployment.judge(said));
 }
 
 #[test]
@@ -86,7 +65,7 @@ fn silence_is_found_and_a_replay_of_the_export_says_the_same_on_kafka() {
     let members = [deployment.member("a"), deployment.member("b")];
     let mut said = Vec::new();
     deployment.play(&feed(1), &mut said, |_| {});
-    fall_silent(&deployment, &mut said);
+    deployment.fall_silent(&mut said);
     judge(&deployment, said);
     members.into_iter().for_each(|member| member.stop());
 }
@@ -98,13 +77,13 @@ fn a_member_that_is_killed_or_stopped_loses_nothing_on_kafka() {
     let feed = feed(2);
     let mut said = Vec::new();
     deployment.play(&feed, &mut said, |index| match index * 8 / feed.len() {
-        2 => a.take().into_iter().for_each(super::process::Member::kill),
+        2 => a.take().into_iter().for_each(Member::kill),
         3 if a.is_none() => a = Some(deployment.member("a")),
-        5 => b.take().into_iter().for_each(super::process::Member::stop),
+        5 => b.take().into_iter().for_each(Member::stop),
         6 if b.is_none() => b = Some(deployment.member("b")),
         _ => {}
     });
-    fall_silent(&deployment, &mut said);
+    deployment.fall_silent(&mut said);
     judge(&deployment, said);
-    [a, b].into_iter().flatten().for_each(super::process::Member::stop);
+    [a, b].into_iter().flatten().for_each(Member::stop);
 }

@@ -7,45 +7,51 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use tillwatch_it::machine::binary;
+use crate::machine::binary;
 
 /// No command that is not meant to stay takes longer.
-const COMMAND_MAX: Duration = Duration::from_secs(60);
+const COMMAND_MAX: Duration = Duration::from_secs(180);
 
 /// A process that was asked to stop has stopped by then.
-pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);
+pub const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A process that was started says what it has begun by then.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// What a command left behind.
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: String,
+pub struct Ended {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub stdout: Vec<u8>,
+    /// All of its standard error.
+    pub stderr: String,
 }
 
 impl Ended {
-    pub(crate) fn text(&self) -> &str {
+    /// Its standard output as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).expect("standard output is text")
     }
 
     /// Its standard output, of a command that must succeed.
-    pub(crate) fn good(self) -> Vec<u8> {
+    #[must_use]
+    pub fn good(self) -> Vec<u8> {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self.stdout
     }
 }
 
 /// The binary with arguments, and nothing of the environment's configuration.
-pub(crate) fn tillwatch<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+pub fn tillwatch<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments).env_remove("TILLWATCH_CONFIG");
     command
 }
 
 /// Runs a command to its end, with this on its standard input.
-pub(crate) fn run(mut command: Command, input: &[u8]) -> Ended {
+pub fn run(mut command: Command, input: &[u8]) -> Ended {
     let what = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary can be started");
@@ -66,7 +72,7 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Ended {
 }
 
 /// Runs the binary with these arguments to its end.
-pub(crate) fn of<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
+pub fn of<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ended {
     run(tillwatch(arguments), b"")
 }
 
@@ -76,7 +82,7 @@ fn signal(pid: u32, name: &str) {
 }
 
 /// A process that stays until it is told to go.
-pub(crate) struct Member {
+pub struct Member {
     pid: u32,
     exit: Receiver<ExitStatus>,
     lines: Receiver<String>,
@@ -84,7 +90,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts a process.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let pid = child.id();
@@ -103,7 +111,7 @@ impl Member {
     }
 
     /// Waits until it says something, and returns that line.
-    pub(crate) fn says(&self, what: &str) -> String {
+    pub fn says(&self, what: &str) -> String {
         let mut said = Vec::new();
         loop {
             match self.lines.recv_timeout(START_MAX) {
@@ -115,22 +123,43 @@ impl Member {
     }
 
     /// Lets this much time pass, in which it must not end.
-    pub(crate) fn lives(&self, wait: Duration) {
+    pub fn lives(&self, wait: Duration) {
         match self.exit.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => {}
             ended => panic!("it ended by itself: {ended:?}\n{}", self.rest()),
         }
     }
 
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid, name);
+    }
+
+    /// What it has said and nobody has asked for yet.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Waits until it ends by itself or by an earlier signal: its exit code, and what it has said and nobody has asked for yet.
+    #[must_use]
+    pub fn ends(mut self, within: Duration) -> (Option<i32>, String) {
+        let ended = self.exit.recv_timeout(within);
+        self.gone = ended.is_ok();
+        let ended = ended.unwrap_or_else(|_| panic!("it did not end within {within:?}\n{}", self.rest()));
+        // Its standard error ends with it, so that this comes to an end too.
+        (ended.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
+    }
+
     /// kill -9.
-    pub(crate) fn kill(mut self) {
+    pub fn kill(mut self) {
         self.gone = true;
         signal(self.pid, "KILL");
         self.exit.recv_timeout(STOP_MAX).expect("SIGKILL ends it");
     }
 
     /// SIGTERM: it must end with 0, and in time.
-    pub(crate) fn stop(mut self) {
+    pub fn stop(mut self) {
         signal(self.pid, "TERM");
         let ended = self.exit.recv_timeout(STOP_MAX);
         self.gone = ended.is_ok();

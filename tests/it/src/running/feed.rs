@@ -9,13 +9,13 @@ use tillwatch_core::output::rfc3339;
 use super::process;
 
 /// How much faster than the simulated clock time goes.
-pub(crate) const SPEED: i64 = 20;
+pub const SPEED: i64 = 20;
 
 /// The simulated time that the feed covers, ms: six minutes.
 const LENGTH_MS: i64 = 360_000;
 
 /// The windows of `docs/spec/payment.md`, drawn together like the time.
-pub(crate) const WINDOWS: &str = "\
+pub const WINDOWS: &str = "\
 [rules.correlate-payment.settings.defaults]
 response_ms = 3250
 terminal_ms = 3000
@@ -30,16 +30,18 @@ late_grace_ms = 250
 ";
 
 /// One event to send.
-pub(crate) struct Send {
+pub struct Send {
     /// ms after the beginning.
-    pub(crate) after: i64,
-    pub(crate) key: String,
+    pub after: i64,
+    /// The terminal.
+    pub key: String,
     event: Value,
 }
 
 impl Send {
     /// As it is sent where the beginning was at `start`.
-    pub(crate) fn text(&self, start: i64) -> String {
+    #[must_use]
+    pub fn text(&self, start: i64) -> String {
         let mut event = self.event.clone();
         let time = event["time"].as_i64().expect("the feed holds it as a number");
         event["time"] = rfc3339(start + time).into();
@@ -49,18 +51,20 @@ impl Send {
 
 /// The time now, ms since 1970.
 #[allow(clippy::disallowed_methods, reason = "a broker's clock is the wall clock, and these events go to one")]
-pub(crate) fn now() -> i64 {
+pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
     i64::try_from(since.as_millis()).expect("it is before the year 292 million")
 }
 
-pub(crate) fn instant(text: &Value) -> i64 {
+/// An instant as JSON has it, ms since 1970.
+#[must_use]
+pub fn instant(text: &Value) -> i64 {
     let text = text.as_str().expect("an instant is a text");
     text.parse::<jiff::Timestamp>().expect("RFC 3339").as_millisecond()
 }
 
 /// Some thousand events of a fleet with many faults.
-pub(crate) fn feed(seed: u64) -> Vec<Send> {
+pub fn feed(seed: u64) -> Vec<Send> {
     let arguments = "simulate --faults demo --terminals 20 --payments-per-hour 500 --duration 5m --start 2026-01-05T04:00:00Z --seed";
     let lines = process::of(arguments.split(' ').chain([seed.to_string().as_str()])).good();
     let lines: Vec<Value> = lines
@@ -80,7 +84,7 @@ pub(crate) fn feed(seed: u64) -> Vec<Send> {
 }
 
 /// A payment that is approved, and then nothing: what the terminal is told and what follows never comes.
-pub(crate) fn silent(terminal: &str, at: i64) -> [String; 2] {
+pub fn silent(terminal: &str, at: i64) -> [String; 2] {
     let subject = subject(terminal);
     let event = |name: &str, data: &str| {
         format!(
@@ -95,6 +99,6 @@ pub(crate) fn silent(terminal: &str, at: i64) -> [String; 2] {
 }
 
 /// The transaction of [`silent`].
-pub(crate) fn subject(terminal: &str) -> String {
+pub fn subject(terminal: &str) -> String {
     format!("A01:M9:{terminal}:000001:000001")
 }

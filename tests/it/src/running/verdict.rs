@@ -12,14 +12,14 @@ use super::process::{run, tillwatch};
 const PLENTY: usize = 50;
 
 /// An output without the topic, which a record does not carry, by its id.
-pub(crate) type Outputs = BTreeMap<String, Value>;
+pub type Outputs = BTreeMap<String, Value>;
 
 fn id(output: &Value) -> String {
     output["id"].as_str().expect("an output has an id").to_owned()
 }
 
 /// The outputs of these lines, each of which must be there once.
-pub(crate) fn once(lines: impl IntoIterator<Item = Value>) -> Outputs {
+pub fn once(lines: impl IntoIterator<Item = Value>) -> Outputs {
     let mut outputs = Outputs::new();
     for mut line in lines {
         let fields = line.as_object_mut().expect("an output is an object");
@@ -31,34 +31,35 @@ pub(crate) fn once(lines: impl IntoIterator<Item = Value>) -> Outputs {
     outputs
 }
 
-pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Value> {
+/// JSON lines.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = Value> {
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).expect("a JSON object a line"))
 }
 
 /// The records of a topic as `export` gives them.
-pub(crate) fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
+pub fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
     let mut command = tillwatch(["export", "--config"]);
     command.arg(config).args(topic.iter().flat_map(|topic| ["--topic", topic]));
     run(command, b"").good()
 }
 
-/// What `replay` of these events says on the topics of findings and commands.
-pub(crate) fn replayed(config: &Path, events: &[u8]) -> Outputs {
+/// What `replay` of these events says on the topics of findings, commands and dead letters.
+pub fn replayed(config: &Path, events: &[u8]) -> Outputs {
     let mut command = tillwatch(["replay", "--config"]);
     command.arg(config).arg("-");
     let ended = run(command, events);
     assert!(matches!(ended.code, Some(0 | 3)), "{}", ended.stderr);
     let kept = |line: &Value| {
         let topic = line["topic"].as_str().expect("an output has a topic");
-        topic.ends_with("pos.findings") || topic.ends_with("pos.commands")
+        ["pos.findings", "pos.commands", "pos.dead-letters"].iter().any(|name| topic.ends_with(name))
     };
     once(lines(&ended.stdout).filter(kept))
 }
 
 /// When the payment of `silent` on this terminal was found, if it was.
-pub(crate) fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
+pub fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
     let subject = subject(terminal);
     let of = |output: &&Value| {
         output["type"] == "pos.finding.raised"
@@ -70,7 +71,7 @@ pub(crate) fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
 
 /// Holds what was said against what had to be said. Every partition has reached `until`: before it nothing may be missing; after it,
 /// nothing may be there that is not to come.
-pub(crate) fn assert_same(said: &Outputs, expected: &Outputs, until: i64) {
+pub fn assert_same(said: &Outputs, expected: &Outputs, until: i64) {
     for (id, output) in said {
         assert_eq!(Some(output), expected.get(id), "said, and otherwise or not at all in the replay");
     }
@@ -81,7 +82,7 @@ pub(crate) fn assert_same(said: &Outputs, expected: &Outputs, until: i64) {
 }
 
 /// That there was something of every kind to compare.
-pub(crate) fn assert_plenty(said: &Outputs) {
+pub fn assert_plenty(said: &Outputs) {
     let count = |event_type: &str| said.values().filter(|output| output["type"] == event_type).count();
     for event_type in ["pos.finding.updated", "pos.finding.cleared", "pos.command.cancelled"] {
         assert!(count(event_type) > 0, "no {event_type} among {}", said.len());
