@@ -5,6 +5,7 @@
 //! `components/` depends on it. Integration tests use it for the workspace's paths and for a Kafka cluster that they may kill.
 
 pub mod components;
+pub mod fault;
 pub mod kafka;
 pub mod process;
 pub mod release;

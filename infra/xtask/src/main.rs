@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, kafka, release, suite, system};
+use xtask::{components, fault, kafka, release, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -52,9 +52,25 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Kill members and brokers at random moments for longer than `test` does, seed after seed
+    #[command(
+        after_help = "Examples:\n  cargo xtask fault --minutes 60\n  cargo xtask fault --minutes 0 --seed 17     that seed alone"
+    )]
+    Fault {
+        /// No new run begins after so many minutes
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// The first run's seed; each further run's is one more
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Events of each run
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+    },
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
-        cargo xtask kafka start --port 9092     in the background\n  cargo xtask kafka start --brokers 3\n  cargo xtask kafka stop")]
+        cargo xtask kafka start --port 9092     in the background\n  cargo xtask kafka start --brokers 3\n  \
+        cargo xtask kafka start --secured       with TLS and SASL too\n  cargo xtask kafka stop")]
     Kafka {
         #[arg(value_enum, default_value_t = Verb::Run)]
         verb: Verb,
@@ -70,6 +86,9 @@ enum Task {
         /// A line of server.properties; may be given several times
         #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
+        /// Also with TLS, passwords (SCRAM and PLAIN) and rights, on a second port
+        #[arg(long)]
+        secured: bool,
     },
 }
 
@@ -106,11 +125,14 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Build => release::build(&workspace)?,
         Task::Demo { arguments } => release::demo(&workspace, &arguments)?,
         Task::Test { only, filter } => return suite::run(&workspace, &suite::Options { only, filter }),
-        Task::Kafka { verb, brokers, dir, port, settings } => {
+        Task::Fault { minutes, seed, events } => {
+            return fault::run(&workspace, fault::Options { minutes, seed, events });
+        }
+        Task::Kafka { verb, brokers, dir, port, settings, secured } => {
             let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
             let dir = std::path::absolute(dir)?;
             let detached = matches!(verb, Verb::Start);
-            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings })?;
+            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings, secured })?;
         }
     }
     Ok(true)
@@ -124,6 +146,15 @@ fn run_kafka(workspace: &Workspace, verb: Verb, options: &kafka::Options) -> any
     }
     let cluster = kafka::Cluster::start(&kafka::install(workspace)?, options)?;
     say(&format!("Apache Kafka serves; data and logs in {}", options.dir.display()));
+    if let Some(access) = cluster.access() {
+        say(&format!(
+            "with TLS and SASL at {}: user {}, password in {}, authority in {}",
+            access.bootstrap,
+            kafka::USER,
+            access.password.display(),
+            access.ca.display()
+        ));
+    }
     print(&cluster.bootstrap());
     if options.detached {
         cluster.detach();

@@ -90,7 +90,7 @@ impl Kafka {
         let clusters = workspace.target().join("kafka");
         sweep(&clusters)?;
         let dir = clusters.join(format!("test-{}", std::process::id()));
-        Cluster::start(&jars, &kafka::Options { brokers: 1, dir, port: None, detached: false, settings: Vec::new() })
+        Cluster::start(&jars, &kafka::Options::new(dir))
     }
 
     fn address(&self) -> Option<String> {

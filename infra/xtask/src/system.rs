@@ -31,9 +31,10 @@ const TO_BUILD: [Need; 4] = [
 ];
 
 /// What Apache Kafka needs.
-const FOR_KAFKA: [Need; 2] = [
+const FOR_KAFKA: [Need; 3] = [
     Need { what: "Java 17 or newer", packages: &["default-jre-headless"], there: || java_version() >= Some(17) },
     Need { what: "Maven", packages: &["maven"], there: || runs("mvn") },
+    Need { what: "openssl", packages: &["openssl"], there: || succeeds(Command::new("openssl").arg("version")) },
 ];
 
 /// Makes sure that the workspace can be compiled.

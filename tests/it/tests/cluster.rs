@@ -38,7 +38,7 @@ fn a_broker_that_was_killed_comes_back_with_its_data_on_kafka() {
     let workspace = Workspace::find().expect("the workspace can be read");
     let folder = tempfile::tempdir().expect("a folder can be made");
     let dir = folder.path().join("brokers");
-    let options = Options { brokers: 1, dir, port: None, detached: false, settings: Vec::new() };
+    let options = Options::new(dir);
     let mut cluster = Cluster::start(&install(&workspace).expect("Kafka can be had"), &options).expect("it starts");
     let bootstrap = cluster.bootstrap();
     create_topic(&bootstrap, "pos.events");

@@ -3,6 +3,7 @@
 //! Owns no process. Free ports are looked for below the range that the kernel hands out by itself, so that a broker that was
 //! killed finds its port free again.
 
+use super::secured;
 use anyhow::{Result, bail};
 use std::collections::hash_map::RandomState;
 use std::fmt::Write;
@@ -33,6 +34,16 @@ pub struct Options {
     pub detached: bool,
     /// More lines of `server.properties`; they win over those written here.
     pub settings: Vec<(String, String)>,
+    /// Whether clients are also served with TLS, passwords and rights, on a port of its own.
+    pub secured: bool,
+}
+
+impl Options {
+    /// One broker on any free port, with nothing beside what is written here.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { brokers: 1, dir, port: None, detached: false, settings: Vec::new(), secured: false }
+    }
 }
 
 /// One broker.
@@ -44,6 +55,8 @@ pub struct Node {
     pub port: u16,
     /// Where the other controllers connect.
     pub controller_port: u16,
+    /// Where clients connect with TLS and a password.
+    pub secure_port: Option<u16>,
 }
 
 impl Node {
@@ -57,6 +70,12 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` for clients with TLS and a password.
+    #[must_use]
+    pub fn secure_address(&self) -> Option<String> {
+        self.secure_port.map(|port| format!("127.0.0.1:{port}"))
     }
 
     /// Its folder in that of the cluster.
@@ -78,7 +97,8 @@ pub(super) fn nodes(options: &Options) -> Result<Vec<Node>> {
             Some(first) => ports.take(first.saturating_add(id - 1))?,
             None => ports.draw()?,
         };
-        nodes.push(Node { id, port, controller_port: ports.draw()? });
+        let secure_port = options.secured.then(|| ports.draw()).transpose()?;
+        nodes.push(Node { id, port, controller_port: ports.draw()?, secure_port });
     }
     Ok(nodes)
 }
@@ -89,15 +109,20 @@ pub(super) fn properties(node: &Node, nodes: &[Node], dir: &Path, more: &[(Strin
     let in_sync = if replicas == 3 { 2 } else { 1 };
     let voters =
         nodes.iter().map(|n| format!("{}@127.0.0.1:{}", n.id, n.controller_port)).collect::<Vec<_>>().join(",");
-    let own = [
+    let secured = node.secure_address();
+    let client = |address: String| match &secured {
+        Some(secured) => format!("PLAINTEXT://{address},SASL_SSL://{secured}"),
+        None => format!("PLAINTEXT://{address}"),
+    };
+    let mut own = vec![
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", node.id.to_string()),
         ("controller.quorum.voters", voters),
-        ("listeners", format!("PLAINTEXT://{},CONTROLLER://127.0.0.1:{}", node.address(), node.controller_port)),
-        ("advertised.listeners", format!("PLAINTEXT://{}", node.address())),
+        ("listeners", format!("{},CONTROLLER://127.0.0.1:{}", client(node.address()), node.controller_port)),
+        ("advertised.listeners", client(node.address())),
         ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT".to_owned()),
         ("log.dirs", node.folder(dir).join("data").display().to_string()),
         ("auto.create.topics.enable", "false".to_owned()),
         ("default.replication.factor", replicas.to_string()),
@@ -110,6 +135,9 @@ pub(super) fn properties(node: &Node, nodes: &[Node], dir: &Path, more: &[(Strin
         // Nobody else is about to join. What bounds clients is left as a broker in production has it.
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
     ];
+    if secured.is_some() {
+        own.extend(secured::properties(dir));
+    }
     let mut text = String::new();
     let own = own.iter().map(|(key, value)| (*key, value.as_str()));
     let more = more.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -163,7 +191,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn options(brokers: u16) -> Options {
-        Options { brokers, dir: PathBuf::from("/k"), port: None, detached: false, settings: Vec::new() }
+        Options { brokers, ..Options::new(PathBuf::from("/k")) }
     }
 
     #[test]

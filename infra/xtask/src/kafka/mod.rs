@@ -6,9 +6,11 @@
 mod config;
 mod install;
 mod probe;
+mod secured;
 
 pub use config::{Node, Options};
 pub use install::install;
+pub use secured::{Access, GUEST, USER};
 
 use crate::process::{Spinner, now, output, pause, say, succeeds, tail};
 use anyhow::{Context, Result, bail};
@@ -53,12 +55,18 @@ impl Cluster {
         let mut cluster =
             Self { dir: options.dir.clone(), jars: jars.to_owned(), nodes, processes, detached: options.detached };
         let spinner = Spinner::start(&format!("starting Apache Kafka, brokers: {}", options.brokers));
+        if options.secured {
+            secured::prepare(&cluster.dir)?;
+        }
         cluster.format(options)?;
         for index in 0..cluster.nodes.len() {
             cluster.spawn(index)?;
         }
         for index in 0..cluster.nodes.len() {
             cluster.wait_until_ready(index)?;
+        }
+        if options.secured {
+            secured::allow(cluster.nodes[0].port)?;
         }
         drop(spinner);
         Ok(cluster)
@@ -68,6 +76,13 @@ impl Cluster {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         self.nodes.iter().map(Node::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a client needs that comes with TLS and a password; none where the brokers do not want it.
+    #[must_use]
+    pub fn access(&self) -> Option<Access> {
+        let addresses: Option<Vec<String>> = self.nodes.iter().map(Node::secure_address).collect();
+        addresses.map(|addresses| Access::of(&self.dir, addresses.join(",")))
     }
 
     /// Ends a broker as a power cut would: SIGKILL. The first has index 0.
@@ -153,6 +168,9 @@ impl Cluster {
             let log = folder.join("format.log");
             let mut command = self.java(&log)?;
             command.args(["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"]).arg(&file);
+            if options.secured {
+                command.args(secured::users());
+            }
             running.push((command.spawn().context("cannot start java")?, log));
         }
         let began = now();

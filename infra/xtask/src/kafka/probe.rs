@@ -1,7 +1,7 @@
-//! Asking a broker who is there.
+//! Asking a broker who is there, and giving users their rights.
 //!
-//! Owns the few bytes of Kafka's protocol that this takes (a Metadata request, version 1), so that the tool needs no client
-//! library, which is what the tool has to make buildable in the first place.
+//! Owns the few bytes of Kafka's protocol that this takes (a Metadata and a CreateAcls request, version 1 both), so that the tool needs
+//! no client library, which is what the tool has to make buildable in the first place.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,10 +15,36 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The ids of the brokers that this one knows to be serving.
 pub(super) fn brokers(port: u16) -> Result<Vec<i32>> {
+    let answer = ask(port, &request())?;
+    parse(&answer).ok_or_else(malformed)
+}
+
+/// What a user may do with every topic, group or transactional id.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right {
+    /// Who.
+    pub(super) user: &'static str,
+    /// Kafka's number of the kind of thing.
+    pub(super) kind: u8,
+    /// Kafka's number of the operation.
+    pub(super) operation: u8,
+}
+
+/// Gives rights.
+pub(super) fn allow(port: u16, rights: &[Right]) -> Result<()> {
+    let answer = ask(port, &creation(rights))?;
+    let codes = outcomes(&answer).ok_or_else(malformed)?;
+    match codes.iter().find(|code| **code != 0) {
+        None => Ok(()),
+        Some(code) => Err(Error::other(format!("the broker refused to give a right: error {code}"))),
+    }
+}
+
+fn ask(port: u16, request: &[u8]) -> Result<Vec<u8>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_TIME_MAX)?;
     stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-    stream.write_all(&request())?;
+    stream.write_all(request)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_| malformed())?;
@@ -27,7 +53,48 @@ pub(super) fn brokers(port: u16) -> Result<Vec<i32>> {
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
-    parse(&answer).ok_or_else(malformed)
+    Ok(answer)
+}
+
+/// Api key 30, version 1: each right on the literal name `*`, from every host, allowed.
+fn creation(rights: &[Right]) -> Vec<u8> {
+    const LITERAL: u8 = 3;
+    const ALLOW: u8 = 3;
+    let text = |text: &str| {
+        let length = i16::try_from(text.len()).expect("invariant: users and names are short");
+        [&length.to_be_bytes()[..], text.as_bytes()].concat()
+    };
+    let count = i32::try_from(rights.len()).expect("invariant: rights are few");
+    let mut body = [&30_i16.to_be_bytes()[..], &1_i16.to_be_bytes(), &[0; 4], &(-1_i16).to_be_bytes()].concat();
+    body.extend_from_slice(&count.to_be_bytes());
+    for right in rights {
+        body.push(right.kind);
+        body.extend(text("*"));
+        body.push(LITERAL);
+        body.extend(text(&format!("User:{}", right.user)));
+        body.extend(text("*"));
+        body.extend([right.operation, ALLOW]);
+    }
+    framed(&body)
+}
+
+/// Correlation id, throttle time, then an error code and a message for each right.
+fn outcomes(answer: &[u8]) -> Option<Vec<i16>> {
+    let mut rest = answer.get(8..)?;
+    let count = int32(&mut rest)?;
+    let mut codes = Vec::new();
+    for _ in 0..count {
+        let (code, after) = rest.split_first_chunk()?;
+        rest = after;
+        codes.push(i16::from_be_bytes(*code));
+        string(&mut rest)?;
+    }
+    Some(codes)
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(body.len()).expect("invariant: requests are short");
+    [&length.to_be_bytes()[..], body].concat()
 }
 
 fn malformed() -> Error {
@@ -37,8 +104,7 @@ fn malformed() -> Error {
 /// Size, api key 3, version 1, correlation id 0, client id null, no topics.
 fn request() -> Vec<u8> {
     let body = [&3_i16.to_be_bytes()[..], &1_i16.to_be_bytes(), &[0; 4], &(-1_i16).to_be_bytes(), &[0; 4]].concat();
-    let length = i32::try_from(body.len()).expect("invariant: the request has 14 bytes");
-    [&length.to_be_bytes()[..], &body].concat()
+    framed(&body)
 }
 
 /// Correlation id, then the brokers: id, host, port, rack.
@@ -71,7 +137,7 @@ fn string(rest: &mut &[u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{brokers, parse};
+    use super::{Right, brokers, creation, outcomes, parse};
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
@@ -105,6 +171,16 @@ mod tests {
         });
         assert_eq!(brokers(port).expect("answers"), vec![1, 7]);
         assert_eq!(server.join().expect("served")[..8], [0, 0, 0, 14, 0, 3, 0, 1]);
+    }
+
+    #[test]
+    fn a_right_is_asked_for_as_the_protocol_has_it() {
+        let request = creation(&[Right { user: "u", kind: 2, operation: 3 }]);
+        let expected = b"\0\0\0\x20\0\x1e\0\x01\0\0\0\0\xff\xff\0\0\0\x01\x02\0\x01*\x03\0\x06User:u\0\x01*\x03\x03";
+        assert_eq!(request, expected);
+        let answer = b"\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\xff\xff\0\x1d\0\x02no";
+        assert_eq!(outcomes(answer), Some(vec![0, 29]));
+        assert_eq!(outcomes(&answer[..14]), None);
     }
 
     #[test]
