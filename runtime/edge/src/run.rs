@@ -94,6 +94,9 @@ impl Run<'_> {
         for lost in store.lost() {
             tracing::warn!("{lost}");
         }
+        if store.torn() > 0 {
+            events::Torn { bytes: store.torn() }.emit();
+        }
         let shared = self.shared();
         let server = self.serve(&shared, Some(store))?;
         let workers = wiring::workers(self.config);

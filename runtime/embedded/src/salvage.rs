@@ -20,12 +20,18 @@ const TRAILER: [u8; 4] = *b"FJL\x03";
 /// Bytes of an item before its key: tag, value type, compression, keyspace, three lengths.
 const ITEM: usize = 1 + 1 + 1 + 8 + 2 + 4 + 4;
 
+/// Bytes behind the last whole batch of the newest journal: what a write that was cut short has left.
+pub(crate) fn torn(directory: &Path) -> Result<u64, LogError> {
+    let Some(journal) = newest(directory)? else { return Ok(0) };
+    let bytes = fs::read(&journal).map_err(fault::io(&journal, "reading"))?;
+    Ok(tail(&bytes).map_or(0, |(whole, last)| (last + 1 - whole) as u64))
+}
+
 /// Cuts the newest journal behind its last whole batch; whether there was something to cut.
 pub(crate) fn cut_garbled_tail(directory: &Path) -> Result<bool, LogError> {
     let Some(journal) = newest(directory)? else { return Ok(false) };
     let bytes = fs::read(&journal).map_err(fault::io(&journal, "reading"))?;
-    let whole = whole_batches(&bytes);
-    let Some(last) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last >= whole) else { return Ok(false) };
+    let Some((whole, last)) = tail(&bytes) else { return Ok(false) };
     let kept = directory.with_extension("garbled");
     fs::write(&kept, &bytes[whole..=last]).map_err(fault::io(&kept, "keeping what is cut off"))?;
     let cut = |file: File| {
@@ -44,6 +50,13 @@ fn newest(directory: &Path) -> Result<Option<PathBuf>, LogError> {
         newest = newest.max(number.map(|number| (number, path)));
     }
     Ok(newest.map(|(_, path)| path))
+}
+
+/// Where what follows the whole batches begins and has its last byte; none where there is nothing. The journal ends in zeros.
+fn tail(bytes: &[u8]) -> Option<(usize, usize)> {
+    let whole = whole_batches(bytes);
+    let last = bytes[whole..].iter().rposition(|byte| *byte != 0)?;
+    Some((whole, whole + last))
 }
 
 /// Length of the batches at the beginning that are whole.

@@ -19,6 +19,7 @@ use crate::{
     group::Group,
     options::{Clock, Limits, Options},
     record::Prepared,
+    salvage,
     topics::{Row, Topics},
     worker::EmbeddedLog,
     write::{Failure, Request, Tails, Written},
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     /// The slot of the worker that owns each input partition.
     pub(crate) owners: Mutex<Vec<Option<usize>>>,
     lost: Vec<Lost>,
+    torn: u64,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -94,6 +96,7 @@ impl Store {
                 None => acknowledged.write(&Mark::default())?,
             }
         }
+        let torn = if directory.exists() { salvage::torn(&directory)? } else { 0 };
         let engine = Engine::open(&directory)?;
         let stored = engine.topics()?;
         let known = stored.len();
@@ -124,6 +127,7 @@ impl Store {
             group: Group::new(),
             owners: Mutex::new(owners),
             lost,
+            torn,
             _lock: lock,
         })))
     }
@@ -132,6 +136,13 @@ impl Store {
     #[must_use]
     pub fn lost(&self) -> &[Lost] {
         &self.0.lost
+    }
+
+    /// Bytes of a write that a crash had cut short, and that opening has dropped; 0 where the last write was whole. None of them was
+    /// acknowledged, or [`Store::open`] would have refused or [`Store::lost`] would say so.
+    #[must_use]
+    pub fn torn(&self) -> u64 {
+        self.0.torn
     }
 
     /// Appends records to the input topic, all or none, and returns when they are durable: partition and offset of each. `now` becomes

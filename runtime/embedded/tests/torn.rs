@@ -4,31 +4,12 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use common::{Hands, commit, open, options, record, values};
+use common::{Hands, accept_loss, commit, journal, length, open, options, record, values};
 use proptest::prelude::*;
-use tillwatch_core::log::{Log, LogError};
+use tillwatch_core::log::Log;
 use tillwatch_embedded::{Store, To};
-
-fn journal(directory: &Path) -> PathBuf {
-    let names = fs::read_dir(directory.join("engine")).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.extension().is_some_and(|end| end == "jnl")).max().unwrap()
-}
-
-/// Bytes of the journal that are written.
-fn length(journal: &Path) -> usize {
-    fs::read(journal).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1
-}
-
-fn accept_loss(directory: &Path) -> Result<Store, LogError> {
-    let mut options = options(2, &Hands::default());
-    options.accept_loss = true;
-    Store::open(directory, options)
-}
 
 /// A log with `before` records, then one batch of three, and where in the journal that batch begins and ends. With `acknowledged` unset
 /// the mark is the one from before the batch, as after a crash in the middle of its sync.
@@ -68,7 +49,7 @@ const WAYS: [fn(&mut Vec<u8>, usize); 3] = [
 
 #[test]
 fn a_torn_write_that_nobody_was_told_of_is_dropped() {
-    for how in WAYS {
+    for (way, how) in WAYS.into_iter().enumerate() {
         for part in 0..8 {
             let directory = tempfile::tempdir().unwrap();
             let (begin, end) = log(directory.path(), 3, false);
@@ -76,9 +57,13 @@ fn a_torn_write_that_nobody_was_told_of_is_dropped() {
             let store = open(directory.path());
             assert_eq!(store.lost(), []);
             assert_eq!(values(&store, "pos.events", 0), ["0", "1", "2"]);
+            let cut_before_it = part == 0 && way == 0;
+            assert_eq!(store.torn() == 0, cut_before_it, "it is told");
             store.append(To::Partition(0), &[record("3")], 7).unwrap();
             drop(store);
-            assert_eq!(values(&open(directory.path()), "pos.events", 0), ["0", "1", "2", "3"]);
+            let store = open(directory.path());
+            assert_eq!(store.torn(), 0, "it is told once");
+            assert_eq!(values(&store, "pos.events", 0), ["0", "1", "2", "3"]);
         }
     }
 }

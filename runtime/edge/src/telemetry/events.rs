@@ -217,6 +217,24 @@ impl Loaded<'_> {
     }
 }
 
+/// A crash had cut the last write to the embedded log short.
+#[derive(Debug)]
+pub struct Torn {
+    /// What it had written of it.
+    pub bytes: u64,
+}
+
+impl Torn {
+    /// Says so.
+    pub fn emit(&self) {
+        let bytes = self.bytes;
+        tracing::warn!(
+            bytes,
+            "log-torn: a write that a crash had cut short was dropped; none of it had been acknowledged"
+        );
+    }
+}
+
 /// The process begins to work.
 #[derive(Debug)]
 pub struct Started<'a> {

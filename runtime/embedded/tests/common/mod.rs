@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests")]
 
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
 
-use tillwatch_core::log::{Change, Commit, Message, PartitionId, Position, Topic};
+use tillwatch_core::log::{Change, Commit, LogError, Message, PartitionId, Position, Topic};
 use tillwatch_embedded::{NewRecord, Options, Store};
 
 /// A clock that stands where it is put.
@@ -30,6 +31,24 @@ pub(crate) fn options(partitions: PartitionId, hands: &Hands) -> Options {
 
 pub(crate) fn open(path: &Path) -> Store {
     Store::open(path, options(2, &Hands::default())).unwrap()
+}
+
+/// Opens a log that may be behind what it acknowledged.
+pub(crate) fn accept_loss(directory: &Path) -> Result<Store, LogError> {
+    let mut options = options(2, &Hands::default());
+    options.accept_loss = true;
+    Store::open(directory, options)
+}
+
+/// The newest journal.
+pub(crate) fn journal(directory: &Path) -> PathBuf {
+    let names = fs::read_dir(directory.join("engine")).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.extension().is_some_and(|end| end == "jnl")).max().unwrap()
+}
+
+/// Bytes of the journal that are written.
+pub(crate) fn length(journal: &Path) -> usize {
+    fs::read(journal).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1
 }
 
 pub(crate) fn record(text: &str) -> NewRecord<'_> {
