@@ -43,6 +43,8 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
 
     /// These are gone: they are dropped with what was pending.
     pub(super) fn lost(&mut self, partitions: &[PartitionId]) -> Result<(), Failure> {
+        // What could not be committed is dropped.
+        self.stuck = false;
         self.recovered();
         self.lost = true;
         self.give_back(partitions, "lost")
@@ -52,6 +54,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         for partition in partitions {
             self.drop_partition(*partition, why);
         }
+        self.stuck &= !self.owned.is_empty();
         match self.log.release(partitions) {
             Ok(()) => Ok(()),
             Err(error) => self.trouble(error),

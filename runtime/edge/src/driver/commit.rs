@@ -20,7 +20,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         let waited = self.clock.elapsed().saturating_sub(self.committed_at);
         let owned = || self.owned.values();
         (waited >= options.commit_every && owned().any(Owned::dirty))
-            || (waited >= MOVED_MAX && owned().any(Owned::moved))
+            || ((waited >= MOVED_MAX || self.stuck) && owned().any(Owned::moved))
             || self.pending_bytes() >= options.pending_bytes_max
     }
 
@@ -44,6 +44,8 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         match committed {
             Ok(Committed::Done) => {
                 self.durable(&commits);
+                self.stuck = false;
+                self.recovered();
                 self.heard();
                 (self.report)(&self.rules);
                 Ok(())
@@ -55,6 +57,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
             Ok(Committed::Unknown { .. }) => self.find_out(commits),
             Err(error) => {
                 self.put_back(commits);
+                self.stuck = true;
                 self.trouble(error)
             }
         }

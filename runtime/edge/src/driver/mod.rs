@@ -146,6 +146,8 @@ pub struct Driver<'a, L, R> {
     committed_at: Duration,
     ticked_at: Duration,
     trouble_since: Option<Duration>,
+    /// A commit has failed and none has succeeded since: that the log can be read does not mean that it works.
+    stuck: bool,
     /// When the log last showed that it is there: by a record (one's own ticks, if nothing else), a commit or an assignment.
     heard_at: Duration,
     /// Partitions were lost, and none came since.
@@ -171,6 +173,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             committed_at: now,
             ticked_at: now,
             trouble_since: None,
+            stuck: false,
             heard_at: now,
             lost: false,
             report: Box::new(report),
@@ -330,6 +333,9 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
     }
 
     fn recovered(&mut self) {
+        if self.stuck {
+            return;
+        }
         let Some(since) = self.trouble_since.take() else { return };
         let after = self.clock.elapsed().saturating_sub(since);
         events::Recovered { slot: self.slot, after }.emit();

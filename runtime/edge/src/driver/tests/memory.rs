@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     Aborted,
     UnknownDone,
     UnknownNot,
+    /// The log cannot be written to at the moment.
+    Refused,
 }
 
 #[derive(Default)]
@@ -252,6 +254,9 @@ impl Log for Memory {
                 match outcome {
                     Outcome::Aborted => Ok(Committed::Aborted { reason }),
                     Outcome::UnknownNot => Ok(Committed::Unknown { reason }),
+                    Outcome::Refused => {
+                        Err(LogError { code: "log-disk", what: reason, who: Who::Operations, retry: true })
+                    }
                     Outcome::UnknownDone => {
                         inner.keep(commits);
                         Ok(Committed::Unknown { reason })

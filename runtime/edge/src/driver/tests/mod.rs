@@ -284,6 +284,27 @@ fn a_short_outage_is_not_blindness_and_loses_nothing() {
 }
 
 #[test]
+fn a_log_that_can_be_read_and_not_written_to_is_in_trouble_until_a_commit_succeeds() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "kept");
+    (0..40).for_each(|_| bench.memory.outcome(Outcome::Refused));
+    while driver.trouble_since.is_none() {
+        bench.turn(&mut driver, 1);
+    }
+    bench.turn(&mut driver, 1);
+    assert!(driver.trouble_since.is_some(), "a poll that succeeds is no recovery");
+    let ticks = bench.memory.ticks().len();
+    bench.turn(&mut driver, 30);
+    assert_eq!(bench.memory.ticks().len(), ticks, "nothing more is written into it");
+    bench.turn(&mut driver, 400);
+    assert!(driver.trouble_since.is_none());
+    assert_eq!(bench.memory.durable(), ["kept"]);
+    assert!(bench.memory.ticks().len() > ticks);
+}
+
+#[test]
 fn where_only_time_has_gone_on_the_position_follows_every_ten_seconds() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
