@@ -9,7 +9,7 @@ use rdkafka::{
     config::FromClientConfigAndContext as _,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    metadata::Metadata,
+    metadata::{Metadata, MetadataTopic},
 };
 use tillwatch_core::log::{LogError, Topic, Who};
 
@@ -235,18 +235,26 @@ pub(crate) fn ready(config: &Config, client: &BaseConsumer<Observer>) -> Result<
     Err(LogError { code: first.code(), what: what.join("; "), who: Who::Config, retry: false })
 }
 
-/// All topics there are.
+/// All topics that this user may see, or the one that is named. A topic that it may not see is an error where it is named: among all of
+/// them it is only not there.
 pub(crate) fn metadata(
     client: &BaseConsumer<Observer>,
     config: &Config,
+    topic: Option<&str>,
     what: impl Fn() -> String,
 ) -> Result<Metadata, LogError> {
-    let answer = client.fetch_metadata(None, client::request(config));
+    const DENIED: RDKafkaErrorCode = RDKafkaErrorCode::TopicAuthorizationFailed;
+    let answer = client.fetch_metadata(topic, client::request(config));
     let pulse = &client.context().pulse;
     match answer {
         Ok(metadata) => {
             pulse.reached();
-            Ok(metadata)
+            let denied =
+                |found: &&MetadataTopic| found.error().is_some_and(|code| RDKafkaErrorCode::from(code) == DENIED);
+            match metadata.topics().iter().find(denied) {
+                Some(found) => Err(error::of_code(DENIED, &format!("{}: topic {} is not shown", what(), found.name()))),
+                None => Ok(metadata),
+            }
         }
         Err(failure) => {
             // The call says only that it has waited; the reason is among the client's events.
@@ -257,16 +265,21 @@ pub(crate) fn metadata(
 }
 
 fn found(config: &Config, client: &BaseConsumer<Observer>) -> Result<Found, LogError> {
-    let metadata = metadata(client, config, || format!("asking {} for its topics", config.brokers.join(",")))?;
-    let replicas = |topic: &rdkafka::metadata::MetadataTopic| {
+    let what = || format!("asking {} for its topics", config.brokers.join(","));
+    let answer = metadata(client, config, None, what)?;
+    let replicas = |topic: &MetadataTopic| {
         topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0)
     };
-    Ok(metadata
+    let found: Found = answer
         .topics()
         .iter()
         .filter(|topic| !topic.partitions().is_empty())
         .map(|topic| (topic.name().to_owned(), (topic.partitions().len(), replicas(topic))))
-        .collect())
+        .collect();
+    for role in roles(config).iter().filter(|role| !found.contains_key(&role.topic)) {
+        metadata(client, config, Some(&role.topic), what)?;
+    }
+    Ok(found)
 }
 
 /// Missing topics, and a changelog that does not fit the input.

@@ -120,8 +120,9 @@ impl Reader {
         let consumer: BaseConsumer<Observer> = client::reader(config)
             .create_with_context(Observer { pulse: Arc::clone(&pulse) })
             .map_err(|error| error::of(&error, &format!("starting a reader of {topic}")))?;
-        let metadata =
-            admin::metadata(&consumer, config, || format!("asking {} for topic {topic}", config.brokers.join(",")))?;
+        let metadata = admin::metadata(&consumer, config, Some(topic), || {
+            format!("asking {} for topic {topic}", config.brokers.join(","))
+        })?;
         let partitions: Vec<PartitionId> = metadata
             .topics()
             .iter()
