@@ -11,10 +11,10 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, Offset, Timestamp, TopicPartitionList,
+    Message, Offset, Timestamp, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Headers as _},
+    message::{Headers as _, OwnedMessage},
 };
 use tillwatch_core::log::{
     Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who,
@@ -72,6 +72,10 @@ pub struct KafkaLog {
     unanswered: bool,
     /// Whether the driver was told that no broker is to be reached.
     away: bool,
+    /// Whether reading rests while the group is listened to.
+    paused: bool,
+    /// What came all the same.
+    kept: Vec<OwnedMessage>,
 }
 
 impl KafkaLog {
@@ -104,6 +108,8 @@ impl KafkaLog {
             twin: None,
             unanswered: false,
             away: false,
+            paused: false,
+            kept: Vec::new(),
         })
     }
 
@@ -154,6 +160,8 @@ impl KafkaLog {
         self.consumer().context().close();
         self.consumer = Some(member(&self.config, &self.pulse)?);
         self.unanswered = false;
+        self.paused = false;
+        self.kept.clear();
         for share in self.shares.values_mut() {
             *share = Share::Lost { started: false };
         }
@@ -168,7 +176,7 @@ impl KafkaLog {
 
     fn sink(
         &mut self,
-        message: &BorrowedMessage<'_>,
+        message: &impl Message,
         sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
     ) -> Result<(), LogError> {
         let (partition, offset) = (message.partition(), message.offset());
@@ -180,6 +188,38 @@ impl KafkaLog {
         let ingest = ingest(message, &self.config)?;
         record(message, ingest, |record| sink(partition, record));
         Ok(())
+    }
+
+    /// Waits and hears what the group says, and takes no record: a worker that cannot commit must still hear that its partitions are gone.
+    fn serve(&mut self, wait: Duration) -> Result<Polled, LogError> {
+        let consumer = Arc::clone(self.consumer());
+        if !std::mem::replace(&mut self.paused, true) {
+            self.assignment().and_then(|all| consumer.pause(&all)).map_err(|error| error::of(&error, "pausing"))?;
+        }
+        match consumer.poll(wait) {
+            None => {}
+            // It was on its way when its partition was paused.
+            Some(Ok(message)) => self.kept.push(message.detach()),
+            Some(Err(failure)) => match self.polled(&failure)? {
+                Polled::Records => {}
+                lost => return Ok(lost),
+            },
+        }
+        Ok(self.change()?.unwrap_or(Polled::Records))
+    }
+
+    /// Ends what [`KafkaLog::serve`] has begun.
+    fn go_on(&mut self, sink: &mut dyn FnMut(PartitionId, RawRecord<'_>)) -> Result<(), LogError> {
+        if !std::mem::take(&mut self.paused) {
+            return Ok(());
+        }
+        let consumer = Arc::clone(self.consumer());
+        self.assignment().and_then(|all| consumer.resume(&all)).map_err(|error| error::of(&error, "resuming"))?;
+        std::mem::take(&mut self.kept).iter().try_for_each(|message| self.sink(message, sink))
+    }
+
+    fn assignment(&self) -> Result<TopicPartitionList, KafkaError> {
+        self.consumer().assignment()
     }
 
     /// What a consumer error means: nothing, the loss of all partitions, or an error for the driver.
@@ -286,6 +326,10 @@ impl Log for KafkaLog {
         if let Some(change) = self.change()? {
             return Ok(change);
         }
+        if max == 0 {
+            return self.serve(wait);
+        }
+        self.go_on(sink)?;
         // Messages borrow the consumer, and handing one on changes `self`.
         let consumer = Arc::clone(self.consumer());
         let mut wait = wait;
@@ -323,6 +367,11 @@ impl Log for KafkaLog {
             .add_partition_offset(&self.config.input, partition, from.map_or(Offset::Beginning, Offset::Offset))
             .map_err(|error| error::of(&error, &format!("starting {}-{partition}", self.config.input)))?;
         self.assign(&partitions)?;
+        if !self.paused {
+            // One that was taken away while reading rested is still at rest when it comes again.
+            let resumed = self.consumer().resume(&partitions);
+            resumed.map_err(|error| error::of(&error, &format!("starting {}-{partition}", self.config.input)))?;
+        }
         self.consumer().context().start(partition, end);
         self.shares.insert(partition, Share::Started { next: from.unwrap_or(0) });
         Ok(())
@@ -342,6 +391,8 @@ impl Log for KafkaLog {
                 .incremental_unassign(&leaving)
                 .map_err(|error| error::of(&error, &format!("releasing partitions of {}", self.config.input)))?;
         }
+        // They come again to whoever owns the partition next, and be it this worker.
+        self.kept.retain(|message| !partitions.contains(&message.partition()));
         for partition in partitions {
             self.shares.remove(partition);
         }
@@ -410,8 +461,9 @@ impl Log for KafkaLog {
     fn end(&mut self, partition: PartitionId) -> Option<i64> {
         let Some(Share::Started { next }) = self.shares.get(&partition) else { return None };
         let seen = self.consumer().context().seen(partition)?;
+        let kept = self.kept.iter().any(|message| message.partition() == partition);
         // Behind the last record there may be markers of transactions, and records of aborted ones: nothing that will ever be handed out.
-        Some(if seen.read >= seen.end { *next } else { seen.end.max(*next) })
+        Some(if seen.read >= seen.end && !kept { *next } else { seen.end.max(*next) })
     }
 
     fn close(&mut self) -> Result<(), LogError> {
@@ -447,7 +499,7 @@ fn member(config: &Config, pulse: &Arc<Pulse>) -> Result<Arc<BaseConsumer<Member
 }
 
 /// A record's ingest time: the broker's, or the sender's where the config takes that.
-fn ingest(message: &BorrowedMessage<'_>, config: &Config) -> Result<i64, LogError> {
+fn ingest(message: &impl Message, config: &Config) -> Result<i64, LogError> {
     match message.timestamp() {
         Timestamp::LogAppendTime(at) => Ok(at),
         Timestamp::CreateTime(at) if config.recorded_timestamps => Ok(at),
@@ -467,7 +519,7 @@ fn ingest(message: &BorrowedMessage<'_>, config: &Config) -> Result<i64, LogErro
 }
 
 /// Hands a message on as a record.
-pub(crate) fn record(message: &BorrowedMessage<'_>, ingest: i64, sink: impl FnOnce(RawRecord<'_>)) {
+pub(crate) fn record(message: &impl Message, ingest: i64, sink: impl FnOnce(RawRecord<'_>)) {
     // The binding panics on a header whose name is no UTF-8, which any sender can write. Such a record is handed on without headers: it
     // cannot be decoded then, and goes to the dead letters with its bytes.
     let headers: Vec<(&str, &[u8])> = message

@@ -11,7 +11,7 @@ use rdkafka::{
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use support::{commit, fill, join, until};
-use tillwatch_core::log::{Committed, Log as _, Polled};
+use tillwatch_core::log::{Committed, Log as _, Polled, RawRecord};
 use tillwatch_kafka::{Config, KafkaLog};
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -132,6 +132,41 @@ fn a_worker_that_the_group_forgot_loses_its_partitions_and_gets_them_anew() {
     log.release(&[0]).expect("released");
     join(&mut log);
     assert_eq!(log.commit(&[commit(0, 3, "anew")]), Ok(Committed::Done));
+}
+
+#[test]
+fn a_worker_that_takes_no_records_still_hears_that_its_partitions_are_gone() {
+    let (mock, config) = start();
+    let mut log = connected(&config);
+    fill(&config, 3, 3);
+    mock.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
+    let mut none = |_, record: RawRecord<'_>| panic!("record {} was not asked for", record.offset);
+    let polled = (0..600).find_map(|_| match log.poll(Duration::from_millis(100), 0, &mut none) {
+        Ok(Polled::Records) => None,
+        other => Some(other),
+    });
+    assert_eq!(polled, Some(Ok(Polled::Lost(vec![0]))));
+    log.release(&[0]).expect("released");
+    join(&mut log);
+    let mut seen = Vec::new();
+    until(&mut log, &mut seen, |_, seen| seen.len() == 5);
+}
+
+#[test]
+fn records_that_were_not_asked_for_come_when_they_are() {
+    let (_mock, config) = start();
+    let mut log = connected(&config);
+    for round in 0..20 {
+        fill(&config, 3 + round, 1);
+        let mut none = |_, record: RawRecord<'_>| panic!("record {} was not asked for", record.offset);
+        assert_eq!(log.poll(Duration::from_millis(20), 0, &mut none), Ok(Polled::Records));
+        let mut seen = Vec::new();
+        until(&mut log, &mut seen, |_, seen| !seen.is_empty());
+        assert_eq!(
+            seen.iter().map(|record| record.offset).collect::<Vec<_>>(),
+            [3 + i64::try_from(round).expect("small")]
+        );
+    }
 }
 
 #[test]
