@@ -1,0 +1,70 @@
+//! A Kafka of a test's own, to be killed.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use xtask::kafka::{Cluster, Options, install};
+use xtask::workspace::Workspace;
+
+/// Brokers in a folder that goes with them.
+pub struct Brokers {
+    /// To kill, terminate and restart.
+    pub cluster: Cluster,
+    folder: TempDir,
+}
+
+impl Brokers {
+    /// Starts one broker with these lines in its `server.properties`.
+    ///
+    /// # Panics
+    /// Where Kafka cannot be had or does not start.
+    #[must_use]
+    pub fn start(settings: Vec<(String, String)>) -> Self {
+        Self::with(|dir| Options { settings, ..Options::new(dir) })
+    }
+
+    /// Starts one broker that also serves with TLS, passwords and rights.
+    ///
+    /// # Panics
+    /// As [`Brokers::start`].
+    #[must_use]
+    pub fn secured() -> Self {
+        Self::with(|dir| Options { secured: true, ..Options::new(dir) })
+    }
+
+    fn with(options: impl FnOnce(PathBuf) -> Options) -> Self {
+        let workspace = Workspace::find().expect("the workspace can be read");
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let dir = folder.path().join("brokers");
+        let jars = install(&workspace).expect("Kafka can be had");
+        let cluster = Cluster::start(&jars, &options(dir)).expect("it starts");
+        Self { cluster, folder }
+    }
+
+    /// Kills the broker and starts it again.
+    ///
+    /// # Panics
+    /// Where it does not come up again.
+    pub fn kill(&mut self) {
+        self.cluster.kill(0).expect("it can be killed");
+        self.cluster.restart(0).expect("it comes back");
+    }
+
+    /// Ends the broker in order and starts it again.
+    ///
+    /// # Panics
+    /// Where it does not come up again.
+    pub fn terminate(&mut self) {
+        self.cluster.terminate(0).expect("it ends in order");
+        self.cluster.restart(0).expect("it comes back");
+    }
+
+    /// Ends them for good.
+    ///
+    /// # Panics
+    /// Where they withstand.
+    pub fn remove(self) {
+        self.cluster.remove().expect("they can be removed");
+        drop(self.folder);
+    }
+}
