@@ -1,9 +1,9 @@
 //! What findings call for. Owns the table of `docs/spec/payment.md`, "Commands": after which finding which chain.
 
-use tillwatch_sdk::{Instant, Visit, payment};
+use tillwatch_sdk::{Visit, payment};
 
 use crate::{
-    chain::{Plan, REDELIVER_SPARE_MS},
+    chain::{Chain, Plan, REDELIVER_SPARE_MS},
     desk::Desk,
     payment::{Finding, Payment},
     printer::Condition,
@@ -21,8 +21,12 @@ impl Desk<'_, '_> {
         if kind == "unresolved" {
             if visit.why() == Some("contradiction") {
                 let index = self.known(visit, txn);
-                self.till.payments[index].facts.contradiction = true;
-                self.till.payments[index].touched = self.at;
+                let payment = &mut self.till.payments[index];
+                payment.facts.contradiction = true;
+                // One of what contradicts is always an approval.
+                payment.facts.approved = true;
+                payment.answered_at = payment.answered_at.or(visit.approved_at());
+                payment.touched = self.at;
                 self.bar(index, Reason::Contradiction);
             }
             return;
@@ -39,6 +43,9 @@ impl Desk<'_, '_> {
             let id = visit.finding().filter(|id| id.len() <= ID_BYTES_MAX).unwrap_or_default().to_owned();
             payment.findings.push(Finding { need, id, cause: cause(visit) });
             self.call(index, need, visit.late_window().unwrap_or_default());
+            if need == Need::LateApproval {
+                self.end_unwanted(index);
+            }
         }
     }
 
@@ -54,15 +61,23 @@ impl Desk<'_, '_> {
         payment.asked_first = payment.asked_first.without(needs);
         payment.left_to_sale = payment.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
         // `late-approval` is raised behind this in the same moment, and takes the chain over.
-        let successor = if payment.is_card() { Kind::Flush } else { Kind::Query };
         let succeeded = payment.late_at == Some(at) && need != Need::LateApproval;
         for kind in Kind::ALL {
-            if succeeded && kind == successor {
+            if succeeded && matches!(kind, Kind::Query | Kind::Flush) {
                 if let Some(chain) = self.till.payments[index].chain_mut(kind) {
                     chain.callers = chain.callers.without(needs);
                 }
             } else {
                 self.release(index, kind, needs, Reason::Cleared);
+            }
+        }
+    }
+
+    /// Chains that were left to `late-approval` and that it does not call for.
+    fn end_unwanted(&mut self, index: usize) {
+        for kind in [Kind::Query, Kind::Flush] {
+            if self.till.payments[index].chain(kind).is_some_and(Chain::is_unwanted) {
+                self.end(index, kind, Reason::Cleared);
             }
         }
     }
@@ -129,8 +144,13 @@ impl Desk<'_, '_> {
         if need == Need::NotShown || need == Need::NotPrinted {
             payment.facts.delivered = true;
         }
-        if need == Need::NotShown && payment.answered_at.is_none() {
-            payment.answered_at = visit.deadline().map(|deadline| deadline - windows.display_ms);
+        if payment.answered_at.is_none() {
+            payment.answered_at = match need {
+                Need::NotShown => visit.deadline().map(|deadline| deadline - windows.display_ms),
+                // Only what the terminal did shows that there was an answer.
+                Need::NotPrinted => Some(visit.at()),
+                _ => None,
+            };
         }
         payment.facts.goods |= visit.goods().unwrap_or_default();
         if visit.reversal_seen().unwrap_or_default() {
@@ -138,7 +158,7 @@ impl Desk<'_, '_> {
         }
         if let Some(authorized) = visit.authorized_at().filter(|_| unseen) {
             let txn = payment.txn.clone();
-            self.till.began(&txn, card, authorized);
+            self.till.had_begun(&txn, card, authorized);
             self.leave_to_newer_sale();
         }
     }
@@ -223,7 +243,7 @@ impl Desk<'_, '_> {
     }
 
     /// Whether nothing that was seen of the payment itself forbids a flush.
-    fn may_flush(&self, payment: &Payment) -> bool {
+    pub(crate) fn may_flush(&self, payment: &Payment) -> bool {
         payment.is_card() && payment.reversal_at.is_none() && !payment.facts.money_back && !payment.facts.goods
     }
 
@@ -234,12 +254,10 @@ impl Desk<'_, '_> {
             return;
         }
         let sale = self.till.newer_card_sale(payment);
-        let payment = &mut self.till.payments[index];
         if let Some(sale) = sale {
-            let from: Instant = sale.at + payment.reversal_ms;
-            let left = payment.left_to_sale.map_or(needs, |(left, _)| left.with(needs));
-            payment.left_to_sale = Some((left, from.max(self.at)));
+            self.leave_to_sale(index, needs, sale);
         } else {
+            let payment = &mut self.till.payments[index];
             payment.begin(Kind::Flush, Plan::Flush, needs);
         }
     }

@@ -169,6 +169,12 @@ impl Chain {
         Self { number, callers, plan, taken: 0, due, phase: Phase::Rest }
     }
 
+    /// Whether no open finding calls for it; queries before the answer need none.
+    #[must_use]
+    pub fn is_unwanted(&self) -> bool {
+        self.callers.is_empty() && !matches!(self.plan, Plan::Poll { .. })
+    }
+
     /// Whether `id` is its open command.
     #[must_use]
     pub fn is_open(&self, id: &str) -> bool {

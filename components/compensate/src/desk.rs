@@ -8,7 +8,7 @@ use crate::{
     chain::{AT_ONCE, Phase, Plan, REDELIVER_LEAST_MS},
     payment::Payment,
     settings::Settings,
-    till::Till,
+    till::{Sale, Till},
     words::{Kind, Need, Needs, Reason},
 };
 
@@ -85,7 +85,7 @@ impl Desk<'_, '_> {
             return;
         }
         chain.callers = chain.callers.without(needs);
-        if chain.callers.is_empty() && !matches!(chain.plan, Plan::Poll { .. }) {
+        if chain.is_unwanted() {
             self.end(index, kind, reason);
         }
     }
@@ -101,6 +101,19 @@ impl Desk<'_, '_> {
         if payment.goods_and_reversal_due() && payment.gives_up_at.is_some_and(|gives_up| self.is_due(gives_up)) {
             self.till.payments[index].facts.goods_told = true;
             self.unresolved(index, "goods", None);
+        }
+    }
+
+    /// A newer card sale has its time to send the reversal, unless that is over already.
+    pub(crate) fn leave_to_sale(&mut self, index: usize, needs: Needs, sale: Sale) {
+        let at = self.at;
+        let payment = &mut self.till.payments[index];
+        let from = sale.at + payment.reversal_ms;
+        if from > at {
+            let left = payment.left_to_sale.map_or((needs, from), |(left, from)| (left.with(needs), from));
+            payment.left_to_sale = Some(left);
+        } else {
+            payment.begin(Kind::Query, Plan::Ask { from: at }, needs);
         }
     }
 
@@ -126,7 +139,7 @@ impl Desk<'_, '_> {
         let spread = payment.spread();
         let Some(chain) = payment.chain(kind) else { return false };
         // Its findings were cleared in this moment and no other has taken its place.
-        if chain.callers.is_empty() && !matches!(chain.plan, Plan::Poll { .. }) {
+        if chain.is_unwanted() {
             return self.timer && {
                 self.end(index, kind, Reason::Cleared);
                 true
@@ -178,19 +191,20 @@ impl Desk<'_, '_> {
         let paid_guide = payment.chain(kind).is_some_and(|chain| chain.plan == Plan::GuidePaid);
         let shut = match kind {
             Kind::Query => false,
-            Kind::Redeliver => aged || barred || self.till.has_gone_on(payment) || until - self.at < REDELIVER_LEAST_MS,
+            Kind::Redeliver => aged || barred || self.till.has_gone_on(payment),
             Kind::Reprint => aged || barred,
             Kind::Guide => aged || (barred && !paid_guide),
             Kind::Flush => payment.facts.goods || payment.facts.money_back || payment.reversal_at.is_some(),
         };
         let silent = || self.till.heard.is_some_and(|heard| self.at - heard >= self.settings.silent_ms);
+        let least = if kind == Kind::Redeliver { REDELIVER_LEAST_MS } else { 1 };
         // An authorize seen only after the step was due.
         let early = kind == Kind::Flush && payment.gives_up_at.is_some_and(|gives_up| !self.is_due(gives_up));
         if payment.facts.evicted || shut {
             Gate::Shut
         } else if early || (kind != Kind::Query && silent()) {
             Gate::Silent
-        } else if self.at >= until {
+        } else if until - self.at < least {
             Gate::Shut
         } else {
             Gate::Open
@@ -260,6 +274,8 @@ impl Desk<'_, '_> {
                 self.unresolved(index, why, Some(kind));
             }
             Plan::Redeliver { .. } => self.after_redelivery(index, callers),
+            // One that may not be sent any more has not run out.
+            Plan::Flush if !self.may_flush(&self.till.payments[index]) => {}
             Plan::Flush => self.unresolved(index, "flushes", Some(kind)),
             Plan::Reprint | Plan::GuidePrinter { .. } | Plan::GuidePaid => {}
         }
@@ -269,7 +285,9 @@ impl Desk<'_, '_> {
     pub(crate) fn after_redelivery(&mut self, index: usize, callers: Needs) {
         let payment = &mut self.till.payments[index];
         let barred = payment.reversal_at.is_some() || payment.facts.contradiction;
-        if callers.has(Need::Undelivered) && !payment.is_card() && !barred {
+        // The event of this visit may be what clears the finding behind it.
+        let mended = payment.facts.delivered || payment.facts.money_back;
+        if callers.has(Need::Undelivered) && !payment.is_card() && !barred && !mended {
             payment.begin(Kind::Query, Plan::AskOnce, Needs::of(Need::Undelivered));
         }
     }
@@ -296,7 +314,7 @@ impl Desk<'_, '_> {
             payment.left_to_sale.iter().for_each(|(_, from)| take(*from));
             for chain in payment.chains.iter().flatten() {
                 match chain.phase {
-                    _ if chain.callers.is_empty() && !matches!(chain.plan, Plan::Poll { .. }) => take(self.at),
+                    _ if chain.is_unwanted() => take(self.at),
                     Phase::Pending(until) => take(until),
                     _ if chain.due == AT_ONCE => self.flush_waits_until(index).into_iter().for_each(&mut take),
                     _ => take(chain.due),

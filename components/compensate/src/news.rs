@@ -1,7 +1,7 @@
 //! What events say about payments and the till. Owns the reading of raw events; findings are read in `calls`.
 
 use tillwatch_sdk::{
-    Visit,
+    Instant, Visit,
     payment::{self, Outcome, Status},
 };
 
@@ -55,9 +55,8 @@ impl Desk<'_, '_> {
             let payment = &self.till.payments[index];
             let Some(sale) = self.till.newer_card_sale(payment) else { continue };
             if payment.chain(Kind::Flush).is_some() {
-                let from = sale.at + payment.reversal_ms;
                 let callers = self.end(index, Kind::Flush, Reason::NewerSale);
-                self.till.payments[index].left_to_sale = Some((callers, from.max(self.at)));
+                self.leave_to_sale(index, callers, sale);
             }
         }
     }
@@ -67,7 +66,7 @@ impl Desk<'_, '_> {
         let payment = &mut self.till.payments[index];
         match Outcome::read(visit.outcome()) {
             Outcome::Approved => payment.approve(visit.when(), visit.at()),
-            Outcome::Declined => payment.decline(visit.when()),
+            Outcome::Declined => payment.decline(terminal_leg.then(|| visit.when())),
             Outcome::Open => return,
         }
         payment.facts.delivered |= terminal_leg;
@@ -78,8 +77,8 @@ impl Desk<'_, '_> {
     pub(crate) fn display(&mut self, visit: &Visit<'_>, index: usize) {
         let payment = &mut self.till.payments[index];
         match visit.shown() {
-            Some("approved") => payment.answered(visit.when(), false),
-            Some("declined") => payment.decline(visit.when()),
+            Some("approved") => {}
+            Some("declined") => payment.decline(None),
             _ => return,
         }
         payment.facts.delivered = true;
@@ -100,9 +99,8 @@ impl Desk<'_, '_> {
     }
 
     /// `pos.print.result` and `pos.announce.result`: a receipt, or an attempt at one, proves that the terminal has the answer.
-    pub(crate) fn receipt(&mut self, visit: &Visit<'_>, index: usize, done: bool) {
+    pub(crate) fn receipt(&mut self, index: usize, done: bool) {
         let payment = &mut self.till.payments[index];
-        payment.answered(visit.when(), false);
         payment.facts.delivered = true;
         self.stop_polling(index);
         if done {
@@ -113,7 +111,8 @@ impl Desk<'_, '_> {
     /// `pos.payment.reversal`
     pub(crate) fn reversal(&mut self, visit: &Visit<'_>, index: usize) {
         let payment = &mut self.till.payments[index];
-        payment.reversal_at.get_or_insert(visit.when());
+        let asked = if visit.phase() == Some("request") { visit.when() } else { Instant::MAX };
+        payment.reversal_at = Some(payment.reversal_at.map_or(asked, |earlier| earlier.min(asked)));
         if visit.phase() == Some("response") && Outcome::read(visit.outcome()) == Outcome::Approved {
             payment.facts.money_back = true;
             self.stop_polling(index);
@@ -148,11 +147,11 @@ impl Desk<'_, '_> {
             Status::Paid => {
                 payment.approve(visit.when(), visit.at());
                 payment.paid_at = Some(visit.at());
+                payment.leave_poll_to_late_approval(visit.at());
                 self.stop_polling(index);
                 self.told_paid(index);
             }
             Status::NotPaid if payment.gives_up_at.or(payment.reversal_at).is_some_and(|from| visit.when() >= from) => {
-                payment.answered(visit.when(), false);
                 payment.facts.not_paid = true;
                 self.stop_polling(index);
                 let asked_first = std::mem::take(&mut self.till.payments[index].asked_first);
@@ -160,7 +159,6 @@ impl Desk<'_, '_> {
                 self.told_after_giving_up(index);
             }
             Status::MoneyBack => {
-                payment.answered(visit.when(), false);
                 payment.facts.money_back = true;
                 self.stop_polling(index);
             }
@@ -175,9 +173,9 @@ impl Desk<'_, '_> {
             return;
         }
         let asked_first = std::mem::take(&mut payment.asked_first).and(payment.open());
+        self.release(index, Kind::Query, asked_first, Reason::Cleared);
         self.flush(index, asked_first);
         self.told_after_giving_up(index);
-        self.release(index, Kind::Query, asked_first, Reason::Cleared);
     }
 
     /// A final answer to the one query of a payment that the till has given up, or could not be told of: a person completes or refunds.
@@ -231,11 +229,7 @@ impl Desk<'_, '_> {
         let waits_for_printer =
             matches!(payment.chain(kind), Some(chain) if matches!(chain.plan, Plan::GuidePrinter { .. }));
         match state {
-            "done" if matches!(kind, Kind::Query | Kind::Flush) || waits_for_printer => payment.ended(kind, None),
-            "done" => {
-                payment.ended(kind, None);
-                self.end(index, kind, Reason::Cleared);
-            }
+            "done" => payment.ended(kind, None),
             "failed" | "expired" | "refused" if waits_for_printer => payment.ended(kind, None),
             "failed" | "expired" | "refused" => payment.ended(kind, Some(AT_ONCE)),
             _ => {}

@@ -14,7 +14,7 @@ use crate::{
 /// How long past its reversal's deadline an undelivered card payment is kept, so that a finding raised late still meets what is known, ms.
 const SPARE_MS: i64 = 10_000;
 
-/// What was seen of a payment; each stays once it is true.
+/// What was seen of a payment; each stays once it is true, but for the answers that an approval overrules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// An approval of any leg.
@@ -71,9 +71,9 @@ pub struct Payment {
     pub answer_by: Option<Instant>,
     /// How long after giving up the terminal's reversal is awaited.
     pub reversal_ms: i64,
-    /// Time of the answer that reprints and the like are about.
+    /// Time of the answer that reprints and the like are about: the first approval, or the delivery of a decline.
     pub answered_at: Option<Instant>,
-    /// Time of the first reversal seen.
+    /// That a reversal was seen: the time of its earliest request, or the end of time where only responses came.
     pub reversal_at: Option<Instant>,
     /// The moment in which a late approval came: a finding cleared in it may be followed by `late-approval`.
     pub late_at: Option<Instant>,
@@ -153,14 +153,6 @@ impl Payment {
         if self.is_unanswered() && self.reversal_at.is_none() { self.gives_up_at } else { None }
     }
 
-    /// An answer of this time: of the answers about one outcome the first counts.
-    pub fn answered(&mut self, when: Instant, approved: bool) {
-        if approved && !self.facts.approved {
-            self.answered_at = Some(when);
-        }
-        self.answered_at.get_or_insert(when);
-    }
-
     /// An approval, of any leg; the first may be late.
     pub fn approve(&mut self, when: Instant, at: Instant) {
         if !self.facts.approved && !self.facts.goods {
@@ -169,13 +161,29 @@ impl Payment {
                 self.late_at = Some(at);
             }
         }
-        self.answered(when, true);
+        if !self.facts.approved {
+            self.answered_at = Some(when);
+        }
         self.facts.approved = true;
+        // The latest answer decides whether a reversal is due.
+        self.facts.declined = false;
+        self.facts.not_paid = false;
     }
 
-    /// A decline.
-    pub fn decline(&mut self, when: Instant) {
-        self.answered(when, false);
+    /// `paid` has come to the queries before the answer, and is late: `late-approval`, which is raised behind it, finds itself answered.
+    pub fn leave_poll_to_late_approval(&mut self, at: Instant) {
+        if self.late_at == Some(at)
+            && let Some(chain) = self.chain_mut(Kind::Query)
+            && matches!(chain.plan, Plan::Poll { .. })
+            && chain.callers.is_empty()
+        {
+            chain.plan = Plan::AskOnce;
+        }
+    }
+
+    /// A decline, and when it was delivered, if so.
+    pub fn decline(&mut self, delivered: Option<Instant>) {
+        self.answered_at = self.answered_at.or(delivered);
         self.facts.declined = true;
     }
 
@@ -206,17 +214,23 @@ impl Payment {
             return None;
         }
         let facts = &self.facts;
+        // Of a payment that was approved too, the stages go on.
+        let ended = !facts.approved && (facts.declined || facts.not_paid);
+        let settled = facts.delivered || facts.money_back || ended;
+        let awaited = facts.goods && !settled && self.gives_up_at.is_none();
         if facts.evicted
             || facts.contradiction
+            || facts.goods_told
+            || awaited
             || self.reversal_at.is_some()
             || self.begun.iter().any(|begun| *begun > 0)
         {
             return Some(self.touched + remember_ms);
         }
-        let settled = facts.delivered || facts.declined || facts.money_back || facts.not_paid;
         Some(match self.gives_up_at {
             Some(gives_up) if !settled => gives_up + self.reversal_ms + SPARE_MS,
-            _ => Instant::MIN,
+            // What a status has raised comes in the same moment.
+            _ => self.paid_at.map_or(Instant::MIN, |paid| paid + 1),
         })
     }
 

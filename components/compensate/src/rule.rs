@@ -1,6 +1,9 @@
 //! The rule: what it reads, and what each event means to it. Owns the way from an event to the desk.
 
-use tillwatch_sdk::{FieldId, Out, Rule, Scope, Visit};
+use tillwatch_sdk::{
+    FieldId, Out, Rule, Scope, Visit,
+    payment::{Outcome, Status},
+};
 
 use crate::{
     desk::Desk,
@@ -148,8 +151,11 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
         event => {
             let reversal = event == "pos.payment.reversal" && matches!(visit.phase(), Some("request" | "response"));
             let index = visit.subject().and_then(|txn| {
-                // That a reversal was seen must not be forgotten, whatever else is known of the payment.
-                if reversal { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
+                // That a reversal was seen must not be forgotten, whatever else is known of the payment; nor that goods may be out, where
+                // its authorize is still to come; nor `paid`, before what it raises is heard.
+                let early = event == "pos.payment.confirm" && desk.till.past(txn).is_none();
+                let paid = event == "pos.payment.status" && Status::read(visit.result()) == Status::Paid;
+                if reversal || early || paid { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
             });
             if event == "pos.print.result" {
                 print_result(desk, visit, index);
@@ -185,18 +191,17 @@ fn about_payment(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: usize) {
         "pos.payment.confirm" => desk.goods(index),
         "pos.payment.reversal" if matches!(visit.phase(), Some("request" | "response")) => desk.reversal(visit, index),
         "pos.print.result" => match visit.state() {
-            Some("printed") => desk.receipt(visit, index, true),
-            Some("accepted" | "failed") => desk.receipt(visit, index, false),
+            Some("printed") => desk.receipt(index, true),
+            Some("accepted" | "failed") => desk.receipt(index, false),
             _ => {}
         },
-        "pos.announce.result" if visit.state() == Some("done") => desk.receipt(visit, index, true),
+        "pos.announce.result" if visit.state() == Some("done") => desk.receipt(index, true),
         _ => {}
     }
 }
 
 /// Whether an event about a payment that is not remembered shows that it is answered, so that its authorize, coming late, opens nothing.
 fn is_answer(visit: &Visit<'_>) -> bool {
-    use tillwatch_sdk::payment::{Outcome, Status};
     match visit.event() {
         "pos.payment.response" | "pos.payment.notify" => Outcome::read(visit.outcome()) != Outcome::Open,
         "pos.payment.status" => matches!(Status::read(visit.result()), Status::Paid | Status::MoneyBack),

@@ -67,6 +67,7 @@ impl Till {
     /// Remembers by a hash alone that the payment is past.
     pub fn pass(&mut self, txn: &str, authorized: bool, at: Instant) {
         let hash = words::hash(txn);
+        let authorized = authorized || self.past(txn) == Some(true);
         self.past.retain(|past| past.hash != hash);
         if self.past.len() == PAST_MAX {
             self.past.remove(0);
@@ -74,10 +75,19 @@ impl Till {
         self.past.push(Past { hash, authorized, at });
     }
 
-    /// The till has begun a sale.
+    /// The till has begun a sale; of two of one time the one handed out later is the newer.
     pub fn began(&mut self, txn: &str, card: bool, when: Instant) {
+        self.note(txn, card, |than| than <= when, when);
+    }
+
+    /// A finding tells of a sale whose authorize was not kept; where it stood among others of its time is not known.
+    pub fn had_begun(&mut self, txn: &str, card: bool, when: Instant) {
+        self.note(txn, card, |than| than < when, when);
+    }
+
+    fn note(&mut self, txn: &str, card: bool, after: impl Fn(Instant) -> bool, when: Instant) {
         let sale = Sale { hash: words::hash(txn), at: when };
-        let newer = |than: &Option<Sale>| than.is_none_or(|than| than.hash != sale.hash && than.at <= when);
+        let newer = |than: &Option<Sale>| than.is_none_or(|than| than.hash != sale.hash && after(than.at));
         if newer(&self.latest) {
             self.latest = Some(sale);
         }

@@ -298,3 +298,35 @@ fn a_terminal_that_stays_silent_ends_with_a_person() {
     bench.authorize(0, CARD).heartbeat(0).raised(90_000, CARD, "reversal-missing").until(1_000_000);
     assert_eq!(bench.lines(), ["270000 unresolved flushes flush-pending-reversal"]);
 }
+
+#[test]
+fn money_back_while_the_terminal_is_silent_calls_for_nobody() {
+    let mut bench = Bench::new();
+    bench.heartbeat(0).authorize(100_000, CARD);
+    let facts = [("authorized_at", Value::Integer(100_000)), ("gives_up_at", Value::Integer(160_000))];
+    bench.raised_with(190_000, CARD, "reversal-missing", &facts).status(200_000, CARD, "refunded");
+    bench.cleared(200_000, CARD, "reversal-missing").until(1_000_000);
+    assert_eq!(bench.lines(), [""; 0]);
+}
+
+#[test]
+fn goods_handed_over_before_the_authorize_is_heard_of_are_told_when_the_terminal_gives_up() {
+    let mut bench = Bench::new();
+    bench.event(0, "pos.payment.confirm", &of(CARD, &[])).authorize(1, CARD).until(300_000);
+    assert_eq!(bench.lines(), ["60001 unresolved goods"]);
+}
+
+#[test]
+fn a_late_approval_that_came_late_joins_the_queries_of_the_finding_that_it_clears() {
+    let mut bench = Bench::new();
+    bench.authorize(0, CARD).raised(65_000, CARD, "no-answer").until(66_000 + moved(CARD, 5_000)).lines();
+    let approved = of(CARD, &[("leg", text("host")), ("outcome", text("approved"))]);
+    bench.late(68_000, 66_000, "pos.payment.response", &approved).cleared(68_000, CARD, "no-answer");
+    bench.raised_with(68_000, CARD, "late-approval", &[("late_window", Value::Flag(true))]);
+    assert_eq!(bench.lines(), [""; 0]);
+    bench.status(69_000, CARD, "paid");
+    assert_eq!(
+        bench.lines(),
+        ["69000 flush-pending-reversal 1.1/3 to terminal:T1 until 129000 for late-approval"]
+    );
+}

@@ -278,3 +278,17 @@ fn the_guide_goes_when_the_late_approval_is_over() {
     bench.cleared(60_000, QR, "late-approval");
     assert_eq!(bench.lines(), ["60000 cancel display-guide 1.1 cleared"]);
 }
+
+#[test]
+fn paid_to_the_queries_before_the_answer_answers_a_late_approval() {
+    let mut bench = Bench::new();
+    bench.authorize(0, QR).reversal(6_000, QR, "request").until(8_000).lines();
+    bench.status(8_000, QR, "paid").raised(8_000, QR, "late-approval").until(9_000);
+    assert_eq!(
+        bench.lines(),
+        [
+            "8000 unresolved late-approval query-status",
+            "8000 display-guide 1.1/1 to terminal:T1 until 608000 for late-approval guide=paid-at-acquirer"
+        ]
+    );
+}

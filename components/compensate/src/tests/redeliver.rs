@@ -56,10 +56,23 @@ fn an_undelivered_qr_approval_is_asked_about_once_when_redelivery_failed() {
 }
 
 #[test]
-fn a_redelivery_that_is_done_asks_nothing() {
-    let mut bench = Bench::new();
-    bench.authorize(0, QR).host(3_000, QR, "approved").raised(8_000, QR, "approved-undelivered").lines();
-    bench.result(10_000, id(QR, "redeliver-result", 1, 1), "done").until(400_000);
+fn a_redelivery_that_is_done_is_delivered_only_when_the_terminal_says_so() {
+    let sent = || {
+        let mut bench = Bench::new();
+        bench.authorize(0, QR).host(3_000, QR, "approved").raised(8_000, QR, "approved-undelivered").lines();
+        bench.result(10_000, id(QR, "redeliver-result", 1, 1), "done");
+        bench
+    };
+    let mut bench = sent();
+    assert_eq!(
+        bench.until(400_000).lines(),
+        [
+            "40000 query-status 1.1/1 to acquirer:W01 until 70000 for approved-undelivered",
+            "70000 unresolved undelivered query-status"
+        ]
+    );
+    let mut bench = sent();
+    bench.terminal(11_000, QR, "approved").cleared(11_000, QR, "approved-undelivered").until(400_000);
     assert_eq!(bench.lines(), [""; 0]);
 }
 
@@ -179,4 +192,12 @@ fn a_terminal_that_was_never_heard_is_no_silent_one() {
     let mut bench = Bench::new();
     bench.authorize(500_000, CARD).raised(508_000, CARD, "approved-undelivered");
     assert_eq!(bench.lines().len(), 1);
+}
+
+#[test]
+fn a_delivery_while_the_terminal_is_silent_asks_nobody() {
+    let mut bench = Bench::new();
+    bench.heartbeat(0).authorize(100_000, QR).host(103_000, QR, "approved").raised(108_000, QR, "approved-undelivered");
+    bench.terminal(139_000, QR, "approved").cleared(139_000, QR, "approved-undelivered").until(1_000_000);
+    assert_eq!(bench.lines(), [""; 0]);
 }
