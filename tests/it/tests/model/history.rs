@@ -49,7 +49,7 @@ pub(crate) enum What {
 }
 
 impl What {
-    fn type_name(self) -> &'static str {
+    pub(crate) fn type_name(self) -> &'static str {
         match self {
             Self::Authorize { .. } => "pos.payment.authorize",
             Self::Response { .. } => "pos.payment.response",
@@ -64,7 +64,7 @@ impl What {
         }
     }
 
-    fn fields(self, event: &mut Event, time: i64) {
+    pub(crate) fn fields(self, event: &mut Event, time: i64) {
         let mut text = |field, value: &str| event.push(field, value.as_bytes());
         match self {
             Self::Authorize { repeat } => event.push(FieldId::REPEAT, &[u8::from(repeat)]),

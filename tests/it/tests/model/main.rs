@@ -1,6 +1,7 @@
 //! Random histories of many payments, late, early, out of order, twice and in part: core and `correlate-payment` say what a plain reading of
 //! `docs/spec/payment.md` says, line for line.
 
+mod commands;
 mod history;
 mod reading;
 mod says;
