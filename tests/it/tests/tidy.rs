@@ -109,7 +109,7 @@ fn dependencies_point_one_way() {
     let mut offences = Vec::new();
     for package in metadata.workspace_packages() {
         let folder = folder(&metadata, package);
-        if ["tests/it", "tests/fault"].contains(&folder.as_str()) {
+        if ["tests/bench", "tests/fault", "tests/it"].contains(&folder.as_str()) {
             continue;
         }
         let Some(allowed) = allowed(&folder) else {

@@ -1,0 +1,58 @@
+//! How many decoded events one core takes through the engine, with `correlate-payment` as a component and as plain Rust, in turns in one run:
+//! `cargo xtask components && cargo run --release -p tillwatch-bench --bin engine`.
+
+use clap::Parser;
+use tillwatch_bench::{
+    engine::{Bench, Inside, component},
+    figure::{Figure, Reach, Teller},
+    traffic::Shape,
+};
+
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    teller: Teller,
+    /// Events before the measurement, to fill windows and memories
+    #[arg(long, default_value_t = 1_000_000)]
+    warm: usize,
+    /// Events of one round
+    #[arg(long, default_value_t = 200_000)]
+    events: usize,
+    /// Rounds of each, in turns; the median is told
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+}
+
+fn main() {
+    let options = Options::parse();
+    let mut sandboxed = Bench::new(Shape::default(), component());
+    let mut inside = Bench::new(Shape::default(), Inside::new(1));
+    sandboxed.run(options.warm);
+    inside.run(options.warm);
+    let mut times = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        times.0.push(sandboxed.run(options.events).as_nanos() as f64 / options.events as f64);
+        times.1.push(inside.run(options.events).as_nanos() as f64 / options.events as f64);
+    }
+    assert_eq!(sandboxed.raised, inside.raised, "both find the same");
+    let (component, native) = (median(times.0), median(times.1));
+    let tell = |name: &str, value: f64, unit: &str, reach, how: &str| {
+        let (name, unit, how) = (name.to_owned(), unit.to_owned(), how.to_owned());
+        options.teller.tell(&Figure { name, value, unit, reach, how });
+    };
+    let how = format!("median of {} rounds of {} events", options.rounds, options.events);
+    tell("engine-events-per-s", 1e9 / component, "events/s", Reach::AtLeast(1e6), &how);
+    tell("engine-native-events-per-s", 1e9 / native, "events/s", Reach::Nothing, "the same rule as plain Rust");
+    tell(
+        "engine-sandbox-ratio",
+        component / native,
+        "ratio",
+        Reach::AtMost(2.0),
+        "component against plain Rust, same run",
+    );
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

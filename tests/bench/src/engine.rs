@@ -1,0 +1,143 @@
+//! One partition with its rules, as it is measured: records already decoded go in, outputs and changes come out as for a commit.
+
+use std::time::Duration;
+
+use tillwatch_core::{
+    log::Change,
+    output::{Data, Output},
+    partition::{Partition, Record, Settings},
+    rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
+};
+use tillwatch_correlate_payment::CorrelatePayment;
+use tillwatch_host::{Engine, Host, Limits, Loader, RuleConfig};
+use tillwatch_it::machine::components;
+use tillwatch_sdk::native::{Component, Native};
+
+use crate::{
+    machine::timed,
+    traffic::{Records, Shape},
+};
+
+/// Records of one step; `commit.records_max` of the config.
+pub const STEP_RECORDS: usize = 10_000;
+
+/// The built component of `correlate-payment` on wasmtime.
+///
+/// # Panics
+/// Where it has not been built: `cargo xtask components`.
+#[must_use]
+pub fn component() -> Host {
+    let config = RuleConfig {
+        id: "correlate-payment".to_owned(),
+        path: components().join("correlate-payment.wasm"),
+        settings: "{}".to_owned(),
+        limits: Limits::default(),
+        grants: None,
+    };
+    let loader = Loader::new(Engine::new().expect("an engine"), None);
+    let loaded = loader.load(&config).unwrap_or_else(|error| panic!("{error}"));
+    Host::new(&[loaded]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same rule compiled into this program.
+#[derive(Debug)]
+pub struct Inside {
+    descriptors: Vec<Descriptor>,
+    rules: Vec<Native<CorrelatePayment>>,
+}
+
+impl Inside {
+    /// The rule `copies` times, under names of their own.
+    ///
+    /// # Panics
+    /// Never: the rule takes its defaults.
+    #[must_use]
+    pub fn new(copies: usize) -> Self {
+        let rules: Vec<_> = (0..copies).map(|_| Native::new().expect("the rule takes its defaults")).collect();
+        let descriptors = rules.iter().enumerate().map(|(copy, rule): (usize, &Native<CorrelatePayment>)| {
+            let mut descriptor = rule.describe();
+            if copy > 0 {
+                descriptor.id = format!("{}-{copy}", descriptor.id);
+            }
+            descriptor
+        });
+        Self { descriptors: descriptors.collect(), rules }
+    }
+}
+
+impl Rules for Inside {
+    fn descriptors(&self) -> &[Descriptor] {
+        &self.descriptors
+    }
+
+    fn process(&mut self, rule: RuleIndex, batch: &Batch, answer: &mut Answer) -> Result<(), Stalled> {
+        self.rules[rule].process(batch, &mut answer.verdicts);
+        Ok(())
+    }
+
+    fn migrate(&mut self, rule: RuleIndex, version: u32, state: &[u8]) -> Result<Vec<u8>, String> {
+        self.rules[rule].migrate(version, state)
+    }
+}
+
+/// An engine under traffic.
+pub struct Bench<R> {
+    records: Records,
+    partition: Partition,
+    /// The rules.
+    pub rules: R,
+    step: Vec<Record>,
+    outputs: Vec<Output>,
+    changes: Vec<Change>,
+    /// Findings raised so far.
+    pub raised: u64,
+}
+
+impl<R: Rules> Bench<R> {
+    /// An empty partition before the first event.
+    ///
+    /// # Panics
+    /// Where the rules cannot run together.
+    #[must_use]
+    pub fn new(shape: Shape, rules: R) -> Self {
+        let settings = Settings { topic: "pos.events".to_owned(), ..Settings::default() };
+        let partition = Partition::new(0, settings.into(), rules.descriptors()).expect("the rules fit together");
+        Self {
+            records: Records::new(shape),
+            partition,
+            rules,
+            step: Vec::new(),
+            outputs: Vec::new(),
+            changes: Vec::new(),
+            raised: 0,
+        }
+    }
+
+    /// Takes in so many events; gives the time that the engine took: order, rules, state, timers, outputs and changes, but not the making of
+    /// the events.
+    ///
+    /// # Panics
+    /// Where a rule stalls or a visit faults: then it is not what should be measured.
+    pub fn run(&mut self, events: usize) -> Duration {
+        let mut taken = Duration::ZERO;
+        for _ in 0..events.div_ceil(STEP_RECORDS) {
+            self.records.fill(STEP_RECORDS, &mut self.step);
+            let ((), took) = timed(|| {
+                self.partition.step(&mut self.step, &mut self.rules, &mut self.outputs).expect("no stall");
+                self.partition.changes(&mut self.changes);
+            });
+            taken += took;
+            self.raised +=
+                self.outputs.drain(..).filter(|output| matches!(output.data, Data::Raised(_))).count() as u64;
+            self.changes.clear();
+        }
+        assert_eq!(self.partition.counters().faults, 0, "no visit faults");
+        taken
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+}

@@ -1,0 +1,51 @@
+//! The clock and the memory of the machine that measures, and its name.
+
+use std::time::{Duration, Instant};
+
+/// The moment.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "it measures wall-clock time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long something took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let began = now();
+    let result = work();
+    (result, began.elapsed())
+}
+
+/// Bytes of memory that this process has resident, as the kernel counts.
+///
+/// # Panics
+/// Where `/proc` is not mounted.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    resident_bytes_of("self")
+}
+
+/// The same of another process.
+///
+/// # Panics
+/// Where there is no such process.
+#[must_use]
+pub fn resident_bytes_of(process: &str) -> u64 {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells VmRSS");
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kilobytes * 1_024
+}
+
+/// Processor, cores and system, for the head of a table.
+#[must_use]
+pub fn name() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{model}, {cores} cores, {} {}", std::env::consts::OS, kernel.trim())
+}
