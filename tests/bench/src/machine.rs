@@ -1,6 +1,11 @@
 //! The clock and the memory of the machine that measures, and its name.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use cpu_time::ThreadTime;
 
 /// The moment.
 #[must_use]
@@ -9,11 +14,24 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// How long something took.
+/// How much time of one core something took on this thread: what other programs take of the machine is not in it.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let began = now();
+    let began = ThreadTime::now();
     let result = work();
     (result, began.elapsed())
+}
+
+/// Where `cargo xtask components` puts them, seen from a program in `target/release`.
+///
+/// # Panics
+/// Where they are not: they have not been built.
+#[must_use]
+pub fn components() -> PathBuf {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let target = program.ancestors().nth(2).expect("the program is in target/release");
+    let folder = target.join("components");
+    assert!(folder.exists(), "{} is not there: run `cargo xtask components`", folder.display());
+    folder
 }
 
 /// Bytes of memory that this process has resident, as the kernel counts.
