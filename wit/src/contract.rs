@@ -78,6 +78,7 @@ impl Batch {
     ///
     /// # Panics
     /// When a batch passes 4 GiB, which the visits of one call and the limits on each piece exclude.
+    #[inline]
     pub fn push_piece(&mut self, piece: &[u8]) {
         self.bytes.extend_from_slice(piece);
         self.ends.push(u32::try_from(self.bytes.len()).expect("invariant: a batch is under 4 GiB"));

@@ -97,6 +97,21 @@ impl Event {
             .map_or(&[], |span| &self.bytes[span.start as usize..span.end as usize])
     }
 
+    /// Finds many fields in one pass: puts the range of each whose place is not past `ranges` there, and leaves the others.
+    pub(crate) fn find(&self, places: &[u8; 256], ranges: &mut [(u32, u32)]) {
+        // The first of a name counts, as in `piece`.
+        for span in self.spans.iter().rev() {
+            if let Some(range) = ranges.get_mut(places[span.field.0 as usize] as usize) {
+                *range = (span.start, span.end);
+            }
+        }
+    }
+
+    /// What a range of [`Event::find`] holds.
+    pub(crate) fn at(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.bytes[start as usize..end as usize]
+    }
+
     /// A text field; empty where absent.
     ///
     /// # Panics

@@ -144,14 +144,17 @@ impl Partition {
     /// Only a terminal's own word tells of its clock; gateways speak for many.
     fn tells_time(&self, placed: &Placed) -> bool {
         let event = &placed.event;
+        if event.time().is_none() || !self.watch.may_suspect(placed.delay, &self.settings.limits) {
+            return false;
+        }
         let terminal = event.key();
         let own = event.source().strip_suffix(terminal).is_some_and(|rest| rest.is_empty() || rest.ends_with("/t/"));
-        own && event.time().is_some() && self.watch.suspicious(terminal, placed.delay, &self.settings.limits)
+        own && self.watch.suspicious(terminal, placed.delay, &self.settings.limits)
     }
 
     /// Whether [`Partition::examine`] may change more than when a source was last heard.
     pub(super) fn speaks_up(&self, placed: &Placed) -> bool {
-        self.watch.breaks_silence(placed.event.source()) || self.tells_time(placed)
+        (self.watch.blind() && self.watch.breaks_silence(placed.event.source())) || self.tells_time(placed)
     }
 
     /// What the engine itself has to say of an event before any rule sees it: its sender's clock, and a silence that it ends. Where it
@@ -163,7 +166,9 @@ impl Partition {
             own.extend(self.clock(placed));
             self.ledger.settle();
         }
-        if let Some(prefix) = self.watch.hear(event.source(), placed.at) {
+        if self.watch.listens()
+            && let Some(prefix) = self.watch.hear(event.source(), placed.at)
+        {
             let by = Some(event.id().to_owned());
             own.extend(self.clear_own(("feed-blind", "", format!("source:{prefix}")), placed.at, by, Vec::new()));
             own.extend(self.let_go(placed.at));

@@ -57,8 +57,8 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    fn hash(rule: u16, terminal: Terminal, key: &str) -> u64 {
-        xxh3_64_with_seed(key.as_bytes(), (u64::from(terminal) << 16) | u64::from(rule))
+    fn hash(rule: u16, terminal: Terminal, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, (u64::from(terminal) << 16) | u64::from(rule))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -69,17 +69,18 @@ impl Keyed {
         &self.slots[slot as usize]
     }
 
-    pub(super) fn find(&self, rule: u16, terminal: Terminal, key: &str) -> Option<u32> {
+    pub(super) fn find(&self, rule: u16, terminal: Terminal, key: &[u8]) -> Option<u32> {
         let hash = Self::hash(rule, terminal, key);
         self.index
             .find(hash, |&number| {
                 let slot = &self.slots[number as usize];
-                slot.rule == rule && slot.terminal == terminal && *slot.key == *key
+                slot.rule == rule && slot.terminal == terminal && slot.key.as_bytes() == key
             })
             .copied()
     }
 
-    fn insert(&mut self, rule: u16, terminal: Terminal, key: &str) -> u32 {
+    fn insert(&mut self, rule: u16, terminal: Terminal, key: &[u8]) -> u32 {
+        let name = std::str::from_utf8(key).expect("invariant: the decoder checked UTF-8");
         self.terminals.hold_again(terminal);
         let mut slot = Slot {
             rule,
@@ -88,7 +89,7 @@ impl Keyed {
             used: true,
             terminal,
             generation: 0,
-            key: key.into(),
+            key: name.into(),
             state: Box::default(),
             wake: NEVER,
         };
@@ -106,19 +107,20 @@ impl Keyed {
         let slots = &self.slots;
         self.index.insert_unique(Self::hash(rule, terminal, key), number, |&other| {
             let slot = &slots[other as usize];
-            Self::hash(slot.rule, slot.terminal, &slot.key)
+            Self::hash(slot.rule, slot.terminal, slot.key.as_bytes())
         });
         number
     }
 
-    /// Applies a visit's verdict; `state` none: it stays. The old values can be taken back until [`Keyed::settle`].
+    /// Applies a visit's verdict to what [`Keyed::find`] found in this flush; `state` none: it stays. The old values can be taken back until
+    /// [`Keyed::settle`].
     pub(super) fn apply(
         &mut self,
-        (rule, terminal, key): (u16, Terminal, &str),
+        found: Option<u32>,
+        (rule, terminal, key): (u16, Terminal, &[u8]),
         state: Option<&[u8]>,
         wake: Option<Instant>,
     ) {
-        let found = self.find(rule, terminal, key);
         let empty = state.is_none_or(<[u8]>::is_empty) && wake.is_none_or(|wake| wake == NEVER);
         let number = match found {
             Some(number) => number,
@@ -203,7 +205,7 @@ impl Keyed {
 
     fn remove(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
-        let hash = Self::hash(slot.rule, slot.terminal, &slot.key);
+        let hash = Self::hash(slot.rule, slot.terminal, slot.key.as_bytes());
         slot.used = false;
         let key = std::mem::take(&mut slot.key);
         let (rule, terminal, stored) = (slot.rule, slot.terminal, slot.stored);
@@ -269,8 +271,8 @@ impl Keyed {
         key: &str,
         value: Option<(&[u8], Instant)>,
     ) -> Option<u32> {
-        let number = self.terminals.hold(terminal);
-        let found = self.find(rule, number, key);
+        let number = self.terminals.hold(terminal.as_bytes());
+        let found = self.find(rule, number, key.as_bytes());
         let loaded = match (found, value) {
             (None, None) => None,
             (Some(slot), None) => {
@@ -280,7 +282,7 @@ impl Keyed {
                 None
             }
             (found, Some((state, wake))) => {
-                let slot = found.unwrap_or_else(|| self.insert(rule, number, key));
+                let slot = found.unwrap_or_else(|| self.insert(rule, number, key.as_bytes()));
                 self.slots[slot as usize].state = state.into();
                 self.slots[slot as usize].stored = true;
                 self.set_wake(slot, wake);
@@ -326,8 +328,8 @@ impl Keyed {
     }
 
     fn known(&mut self, rule: u16, terminal: &str, key: &str) -> bool {
-        let number = self.terminals.hold(terminal);
-        let found = self.find(rule, number, key).is_some();
+        let number = self.terminals.hold(terminal.as_bytes());
+        let found = self.find(rule, number, key.as_bytes()).is_some();
         self.terminals.release(number);
         found
     }

@@ -28,7 +28,7 @@ use self::{
     dedup::Dedup,
     keyed::Keyed,
     ledger::Ledger,
-    moment::{Coming, Moment, Place},
+    moment::{Moment, Place},
     order::{Order, Source},
     routing::Routes,
     watch::Watch,
@@ -149,6 +149,7 @@ pub struct Partition {
     watch: Watch,
     counters: Counters,
     pending: Vec<Moment>,
+    spare: Vec<moment::Room>,
     flush: u64,
     /// After a fault: moments up to this one (events before timers) run alone.
     cautious: (Instant, bool),
@@ -165,7 +166,8 @@ pub struct Partition {
 struct Scratch {
     batches: Vec<Batch>,
     answers: Vec<Answer>,
-    wave: Vec<(usize, Coming)>,
+    wave: Vec<run::Visiting>,
+    ranges: Vec<(u32, u32)>,
     cursors: Vec<run::Cursor>,
     /// Rules of the visits left out in this flush because of a quarantine.
     skipped: Vec<u16>,
@@ -191,6 +193,7 @@ impl Partition {
             watch: Watch::new(&settings.silent_sources),
             counters: Counters::default(),
             pending: Vec::new(),
+            spare: Vec::new(),
             flush: 1,
             cautious: (Instant::MIN, false),
             emitted: Vec::new(),

@@ -47,6 +47,9 @@ pub(super) struct Coming {
     pub(super) depth: u32,
 }
 
+/// The lists of a moment that is over, for the next one.
+pub(super) type Room = (Vec<Event>, VecDeque<Coming>);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Moment {
@@ -72,12 +75,17 @@ impl Moment {
     }
 
     /// The key of the rule's state for a visit; empty for rules keyed by terminal.
-    pub(super) fn key<'a>(&'a self, coming: &Coming, by_payment: bool) -> &'a str {
+    pub(super) fn key<'a>(&'a self, coming: &Coming, by_payment: bool) -> &'a [u8] {
         match (coming.event, &self.timer) {
-            (None, Some((_, _, key))) => key,
-            (Some(event), _) if by_payment => self.events[event].subject(),
-            _ => "",
+            (None, Some((_, _, key))) => key.as_bytes(),
+            (Some(event), _) if by_payment => self.events[event].piece(FieldId::SUBJECT),
+            _ => &[],
         }
+    }
+
+    /// The same as text, for what is seldom.
+    pub(super) fn key_text<'a>(&'a self, coming: &Coming, by_payment: bool) -> &'a str {
+        std::str::from_utf8(self.key(coming, by_payment)).expect("invariant: the decoder checked UTF-8")
     }
 
     /// Queues the first visits and forgets what an earlier attempt left.

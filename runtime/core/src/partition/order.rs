@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tillwatch_wit::contract::Instant;
+use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::moment::Moment;
 use crate::{
@@ -26,6 +26,13 @@ pub(super) struct Placed {
     pub(super) offset: i64,
     ingest_before: Instant,
     pub(super) event: Event,
+}
+
+impl Placed {
+    /// Source and id, as bytes: their order is that of the texts, which needs no second look for UTF-8.
+    fn name(&self) -> (&[u8], &[u8]) {
+        (self.event.piece(FieldId::SOURCE), self.event.piece(FieldId::ID))
+    }
 }
 
 /// Where a tick came from.
@@ -187,10 +194,7 @@ impl Order {
                 // Two that a sender gave one id, though they differ, are told apart by what they say: the first is taken, the other is a
                 // duplicate, and which came first over the network must not matter.
                 batch.sort_by(|a, b| {
-                    (a.event.source(), a.event.id())
-                        .cmp(&(b.event.source(), b.event.id()))
-                        .then_with(|| a.event.content_cmp(&b.event))
-                        .then(a.offset.cmp(&b.offset))
+                    a.name().cmp(&b.name()).then_with(|| a.event.content_cmp(&b.event)).then(a.offset.cmp(&b.offset))
                 });
             }
             self.waiting_events -= batch.len();

@@ -16,10 +16,16 @@ pub(super) struct Rule {
     pub(super) version: String,
     pub(super) key: Scope,
     pub(super) state_version: u32,
+    /// The fields that it declared; their places are its pieces.
     pub(super) fields: Vec<FieldId>,
+    /// The place of each field of the table among them; [`UNDECLARED`] where it is not.
+    pub(super) places: [u8; 256],
     /// Its capabilities, sorted.
     capabilities: Vec<String>,
 }
+
+/// Stands as the place of a field that a rule does not declare.
+pub(super) const UNDECLARED: u8 = u8::MAX;
 
 impl Rule {
     /// Whether the rule declared `verb:object`.
@@ -158,12 +164,18 @@ fn compile(descriptor: &Descriptor) -> Result<Rule, SetupError> {
     };
     let mut capabilities = descriptor.capabilities.clone();
     capabilities.sort_by(|a, b| a.split_once(':').unwrap_or((a, "")).cmp(&b.split_once(':').unwrap_or((b, ""))));
+    let fields = descriptor.fields.iter().map(field).collect::<Result<Vec<_>, _>>()?;
+    let mut places = [UNDECLARED; 256];
+    for (place, field) in (0u8..).zip(&fields) {
+        places[field.0 as usize] = place;
+    }
     Ok(Rule {
         id: descriptor.id.clone(),
         version: descriptor.version.clone(),
         key: descriptor.key,
         state_version: descriptor.state_version,
-        fields: descriptor.fields.iter().map(field).collect::<Result<_, _>>()?,
+        fields,
+        places,
         capabilities,
     })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use tillwatch_wit::contract::{Change, Instant, Scope, Trigger, Wake};
+use tillwatch_wit::contract::{Batch, Change, Instant, Scope, Trigger, Wake};
 use tillwatch_wit::table::FieldId;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     order::{Placed, Ready},
 };
 use crate::{
+    event::Event,
     output::{Data, DeadLetter, Id, Output},
     rules::{Answer, Fault, Rules, Stalled},
 };
@@ -27,6 +28,16 @@ pub(super) struct Cursor {
     state: usize,
     action: usize,
     fault: usize,
+}
+
+/// A visit of this wave. Its slot is what the key had when the visit was collected: no other visit of the wave is to the same key, and
+/// slots go only when a flush is settled or taken back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visiting {
+    /// Index in the flush.
+    moment: usize,
+    coming: Coming,
+    slot: Option<u32>,
 }
 
 enum Next {
@@ -117,7 +128,7 @@ impl Partition {
     }
 
     fn take_event(&mut self, placed: Placed, rules: &mut dyn Rules) -> Result<(), Stalled> {
-        let hash = dedup::hash(placed.event.key(), placed.event.source(), placed.event.id());
+        let hash = dedup::hash(&placed.event);
         if !self.dedup.first(hash, placed.at) {
             self.counters.duplicates += 1;
             return Ok(());
@@ -129,7 +140,9 @@ impl Partition {
             return Ok(());
         }
         let Placed { at, time, late, offset, event, .. } = placed;
-        let terminal = self.keyed.terminals.hold(event.key());
+        let terminal = self.keyed.terminals.hold(event.piece(FieldId::PARTITIONKEY));
+        let (mut events, queue) = self.spare.pop().unwrap_or_default();
+        events.push(event);
         let moment = Moment {
             at,
             time,
@@ -137,8 +150,8 @@ impl Partition {
             offset: Some(offset),
             terminal,
             timer: None,
-            events: vec![event],
-            queue: VecDeque::new(),
+            events,
+            queue,
             prelude,
             outputs: Vec::new(),
         };
@@ -237,6 +250,12 @@ impl Partition {
             self.emit(place, &terminal, outputs);
         }
         self.keyed.terminals.release(moment.terminal);
+        let Moment { mut events, mut queue, .. } = moment;
+        if self.spare.len() < self.settings.limits.visits_max {
+            events.clear();
+            queue.clear();
+            self.spare.push((events, queue));
+        }
     }
 
     /// Visits in waves until nothing is queued. With company, stops at the first fault and says no; alone, faults are carried out.
@@ -280,11 +299,11 @@ impl Partition {
                     scratch.cursors[rule] = Cursor::default();
                 }
             }
-            for &(index, coming) in &scratch.wave {
+            for &Visiting { moment: index, coming, slot } in &scratch.wave {
                 let rule = coming.rule as usize;
                 let answer = &mut scratch.answers[rule];
                 let moment = &mut moments[index];
-                if let Err(fault) = self.carry_out(moment, coming, answer, &mut scratch.cursors[rule]) {
+                if let Err(fault) = self.carry_out(moment, (coming, slot), answer, &mut scratch.cursors[rule]) {
                     if !alone {
                         return Ok(false);
                     }
@@ -320,17 +339,11 @@ impl Partition {
                 let slot = self.keyed.find(coming.rule, moment.terminal, key);
                 batch.push_piece(slot.map_or(&[], |slot| &self.keyed.slot(slot).state));
                 let by_terminal = rule.key != Scope::Payment;
-                batch.push_piece(if by_terminal { self.keyed.terminals.name(moment.terminal) } else { key }.as_bytes());
+                let terminal = self.keyed.terminals.name(moment.terminal).as_bytes();
+                batch.push_piece(if by_terminal { terminal } else { key });
                 let event = coming.event.map(|event| &moment.events[event]);
-                for &field in &rule.fields {
-                    let piece: &[u8] = match event {
-                        Some(event) if field == FieldId::TYPE => event.type_name().as_bytes(),
-                        Some(event) => event.piece(field),
-                        None => &[],
-                    };
-                    batch.push_piece(piece);
-                }
-                scratch.wave.push((index, coming));
+                fields(rule, event, &mut scratch.ranges, batch);
+                scratch.wave.push(Visiting { moment: index, coming, slot });
             }
         }
     }
@@ -339,7 +352,7 @@ impl Partition {
     fn carry_out(
         &mut self,
         moment: &mut Moment,
-        coming: Coming,
+        (coming, slot): (Coming, Option<u32>),
         answer: &mut Answer,
         cursor: &mut Cursor,
     ) -> Result<(), Fault> {
@@ -381,11 +394,8 @@ impl Partition {
             // A wake-up for a time already due comes at once; one that follows a wake-up comes later than it, so that time goes on.
             Wake::At(wake) => Some(wake.max(moment.at + i64::from(moment.timer.is_some()))),
         };
-        let by_payment = self.routes.rules[coming.rule as usize].key == Scope::Payment;
-        let key = moment.key(&coming, by_payment);
         let grows = state.is_some_and(|state| !state.is_empty()) || wake.is_some_and(|wake| wake != NEVER);
-        if grows && self.keyed.len() >= limits.keys_max && self.keyed.find(coming.rule, moment.terminal, key).is_none()
-        {
+        if grows && slot.is_none() && self.keyed.len() >= limits.keys_max {
             let reason = format!("{} keys have state in this partition: raise keys_max", self.keyed.len());
             return Err(Fault { code: "keys-max", reason });
         }
@@ -393,8 +403,9 @@ impl Partition {
             let actions = &mut answer.verdicts.actions[action_start..cursor.action];
             self.act(moment, coming, actions)?;
         }
+        let by_payment = self.routes.rules[coming.rule as usize].key == Scope::Payment;
         let key = moment.key(&coming, by_payment);
-        self.keyed.apply((coming.rule, moment.terminal, key), state, wake);
+        self.keyed.apply(slot, (coming.rule, moment.terminal, key), state, wake);
         Ok(())
     }
 
@@ -415,7 +426,7 @@ impl Partition {
             routes: &self.routes,
             rule: coming.rule,
             terminal: self.keyed.terminals.name(moment.terminal),
-            key: moment.key(&coming, by_payment),
+            key: moment.key_text(&coming, by_payment),
             at: moment.at,
             root: if moment.timer.is_some() { None } else { moment.events.first() },
             root_time: moment.time,
@@ -459,7 +470,7 @@ impl Partition {
         let rule = &self.routes.rules[coming.rule as usize];
         let terminal = self.keyed.terminals.name(moment.terminal);
         let root = moment.events.first().filter(|_| moment.timer.is_none());
-        let key = moment.key(&coming, rule.key == Scope::Payment);
+        let key = moment.key_text(&coming, rule.key == Scope::Payment);
         let visit_key = if rule.key == Scope::Payment { key } else { terminal };
         let letter = DeadLetter {
             topic: self.settings.topic.clone(),
@@ -489,6 +500,20 @@ impl Partition {
 /// Stands where an action was taken from.
 const TAKEN: crate::rules::Action =
     crate::rules::Action::Derive(crate::rules::Derived { event: String::new(), details: Vec::new() });
+
+/// Appends the pieces of the fields that a rule declared; all of them absent where there is no event.
+fn fields(rule: &super::routing::Rule, event: Option<&Event>, ranges: &mut Vec<(u32, u32)>, batch: &mut Batch) {
+    let Some(event) = event else {
+        rule.fields.iter().for_each(|_| batch.push_piece(&[]));
+        return;
+    };
+    ranges.clear();
+    ranges.resize(rule.fields.len(), (0, 0));
+    event.find(&rule.places, ranges);
+    for (&field, &range) in rule.fields.iter().zip(&*ranges) {
+        batch.push_piece(if field == FieldId::TYPE { event.type_name().as_bytes() } else { event.at(range) });
+    }
+}
 
 fn short(what: &str) -> Fault {
     Fault { code: "bad-output", reason: format!("fewer {what} than visits want") }

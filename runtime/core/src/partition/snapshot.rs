@@ -66,7 +66,8 @@ impl fmt::Display for ResumeError {
 impl std::error::Error for ResumeError {}
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![kind];
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len() + size_of::<u32>()).sum::<usize>());
+    key.push(kind);
     for part in parts {
         key.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
         key.extend_from_slice(part);
@@ -89,6 +90,9 @@ fn parts(key: &[u8]) -> Option<Vec<&[u8]>> {
 fn value(content: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(content, vec![VERSION]).expect("invariant: state is serialisable")
 }
+
+/// At most: format, state version, wake-up and the length of the state.
+const SLOT_HEAD_BYTES_MAX: usize = 1 + 5 + 11 + 10;
 
 /// A slot's value: state version, wake-up, state.
 #[derive(Serialize, Deserialize)]
@@ -378,7 +382,10 @@ impl Partition {
 fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &str, slot: Option<(&[u8], Instant)>) -> Change {
     let content = slot.map(|(state, wake)| {
         let wake = (wake != super::keyed::NEVER).then_some(wake);
-        value(&SlotValue { state_version: rule.state_version, wake, state })
+        let mut content = Vec::with_capacity(SLOT_HEAD_BYTES_MAX + state.len());
+        content.push(VERSION);
+        let slot = SlotValue { state_version: rule.state_version, wake, state };
+        postcard::to_extend(&slot, content).expect("invariant: state is serialisable")
     });
     Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key.as_bytes()]), value: content }
 }

@@ -25,12 +25,17 @@ pub(super) struct Terminals {
 
 impl Terminals {
     /// The terminal's number, with one reference more.
-    pub(super) fn hold(&mut self, name: &str) -> Terminal {
-        let hash = xxh3_64(name.as_bytes());
-        if let Some(&terminal) = self.index.find(hash, |&number| &*self.entries[number as usize].name == name) {
+    ///
+    /// # Panics
+    /// When a new name is no UTF-8: the decoder has checked that it is.
+    pub(super) fn hold(&mut self, name: &[u8]) -> Terminal {
+        let hash = xxh3_64(name);
+        if let Some(&terminal) = self.index.find(hash, |&number| self.entries[number as usize].name.as_bytes() == name)
+        {
             self.entries[terminal as usize].references += 1;
             return terminal;
         }
+        let name = std::str::from_utf8(name).expect("invariant: the decoder checked UTF-8");
         let entry = Entry { name: name.into(), references: 1, pending: 0 };
         let terminal = match self.free.pop() {
             Some(terminal) => {

@@ -170,6 +170,16 @@ impl Watch {
         Skew::Raise
     }
 
+    /// Whether [`Watch::suspicious`] may be true of any terminal, at the price of no look at its name.
+    pub(super) fn may_suspect(&self, delay: i64, limits: &Limits) -> bool {
+        delay.abs() > i64::from(limits.skew_ms_max) || !self.clocks.is_empty()
+    }
+
+    /// Whether any source is watched.
+    pub(super) fn listens(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
     /// Whether the next sample may raise or clear something.
     pub(super) fn suspicious(&self, terminal: &str, delay: i64, limits: &Limits) -> bool {
         delay.abs() > i64::from(limits.skew_ms_max) || self.clocks.contains_key(terminal)
