@@ -9,6 +9,7 @@ use crate::wasm::Choice;
 use crate::workspace::{Workspace, env};
 use anyhow::{Context, Result};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 /// Builds the binary and the components, and puts the built-in ones where the binary finds them.
@@ -48,6 +49,7 @@ pub fn cargo(workspace: &Workspace, subcommand: &str) -> Command {
 fn build_with(workspace: &Workspace, what: &[&str]) -> Result<()> {
     let built = components::build(workspace, None, Choice::Auto)?;
     run(cargo(workspace, "build").args(what))?;
+    strip(&workspace.binary())?;
     let folder = workspace.target().join("release").join("components");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for one in built.iter().filter(|one| one.component.built_in) {
@@ -55,4 +57,12 @@ fn build_with(workspace: &Workspace, what: &[&str]) -> Result<()> {
     }
     say(&format!("built {} with its components in {}", workspace.binary().display(), folder.display()));
     Ok(())
+}
+
+/// Takes the line tables out of the binary. Panics still name file and line, and the names of functions stay for backtraces; cargo's
+/// own copy in `deps` keeps everything.
+fn strip(binary: &Path) -> Result<()> {
+    let part = binary.with_extension("part");
+    run(Command::new("strip").arg("-S").arg("-o").arg(&part).arg(binary))?;
+    std::fs::rename(&part, binary).with_context(|| format!("cannot write {}", binary.display()))
 }
