@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, fault, kafka, release, suite, system};
+use xtask::{components, fault, instructions, kafka, release, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -66,6 +66,12 @@ enum Task {
         /// Events of each run
         #[arg(long, default_value_t = 200_000)]
         events: u64,
+    },
+    /// Count the instructions of one event in the core and compare them with the baseline
+    Instructions {
+        /// Make the count the baseline
+        #[arg(long)]
+        write: bool,
     },
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
@@ -128,6 +134,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Fault { minutes, seed, events } => {
             return fault::run(&workspace, fault::Options { minutes, seed, events });
         }
+        Task::Instructions { write } => return instructions::run(&workspace, write),
         Task::Kafka { verb, brokers, dir, port, settings, secured } => {
             let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
             let dir = std::path::absolute(dir)?;

@@ -37,6 +37,9 @@ const FOR_KAFKA: [Need; 3] = [
     Need { what: "openssl", packages: &["openssl"], there: || succeeds(Command::new("openssl").arg("version")) },
 ];
 
+/// What counting instructions needs.
+const TO_COUNT: [Need; 1] = [Need { what: "valgrind", packages: &["valgrind"], there: || runs("valgrind") }];
+
 /// Makes sure that the workspace can be compiled.
 ///
 /// # Errors
@@ -51,6 +54,14 @@ pub fn provision_build(logs: &Path) -> Result<()> {
 /// Names what is missing and the packages to install.
 pub fn provision_kafka(logs: &Path) -> Result<()> {
     provision(&FOR_KAFKA, logs)
+}
+
+/// Makes sure that instructions can be counted.
+///
+/// # Errors
+/// Names what is missing and the packages to install.
+pub fn provision_valgrind(logs: &Path) -> Result<()> {
+    provision(&TO_COUNT, logs)
 }
 
 /// Installs Debian packages, by `sudo` where this user is not root.
