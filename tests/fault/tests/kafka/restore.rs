@@ -107,10 +107,10 @@ fn open_payments_come_back_with_progress_and_a_corrupt_changelog_stops_its_parti
     println!("{line}");
     member.stop();
 
-    deployment.spoil(1, b"nobody's key", b"\xff\xfe");
+    deployment.spoil(1, b"foreign key", b"\xff\xfe");
     let (code, told) = deployment.member("a").ends(REFUSAL_MAX);
     assert_eq!(code, Some(1), "{told}");
-    for word in ["changelog-corrupt", "partition 1", "nobody's key", "restore the changelog"] {
+    for word in ["changelog-corrupt", "partition 1", "foreign key", "restore the changelog"] {
         assert!(told.contains(word), "{word:?} is not in:\n{told}");
     }
     assert!(!told.contains("partition restored slot=0 partition=1"), "{told}");
