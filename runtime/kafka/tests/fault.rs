@@ -149,7 +149,8 @@ fn a_worker_that_takes_no_records_still_hears_that_its_partitions_are_gone() {
     log.release(&[0]).expect("released");
     join(&mut log);
     let mut seen = Vec::new();
-    until(&mut log, &mut seen, |_, seen| seen.len() == 5);
+    until(&mut log, &mut seen, |_, seen| seen.iter().any(|record| record.offset == 5));
+    assert!(seen.windows(2).all(|pair| pair[0].offset + 1 == pair[1].offset), "each once and in order: {seen:?}");
 }
 
 #[test]
