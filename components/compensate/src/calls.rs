@@ -35,6 +35,7 @@ impl Desk<'_, '_> {
         let index = self.known(visit, txn);
         self.make_room(index);
         self.learn(index, visit, need);
+        self.told_of_goods(index);
         let payment = &mut self.till.payments[index];
         payment.touched = self.at;
         // A payment that gave way is a person's; it must not take a place again.

@@ -97,8 +97,20 @@ impl Desk<'_, '_> {
 
     /// From the moment the terminal gives up, goods and a reversal due are for a person.
     fn tell_of_goods(&mut self, index: usize) {
-        let payment = &self.till.payments[index];
-        if payment.goods_and_reversal_due() && payment.gives_up_at.is_some_and(|gives_up| self.is_due(gives_up)) {
+        if self.till.payments[index].gives_up_at.is_some_and(|gives_up| self.is_due(gives_up)) {
+            self.goods_are_out(index);
+        }
+    }
+
+    /// A finding is the first that is heard of goods where the payment was not kept.
+    pub(crate) fn told_of_goods(&mut self, index: usize) {
+        if self.till.payments[index].gives_up_at.is_some_and(|gives_up| gives_up <= self.at) {
+            self.goods_are_out(index);
+        }
+    }
+
+    fn goods_are_out(&mut self, index: usize) {
+        if self.till.payments[index].goods_and_reversal_due() {
             self.till.payments[index].facts.goods_told = true;
             self.unresolved(index, "goods", None);
         }

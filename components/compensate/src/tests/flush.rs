@@ -325,8 +325,5 @@ fn a_late_approval_that_came_late_joins_the_queries_of_the_finding_that_it_clear
     bench.raised_with(68_000, CARD, "late-approval", &[("late_window", Value::Flag(true))]);
     assert_eq!(bench.lines(), [""; 0]);
     bench.status(69_000, CARD, "paid");
-    assert_eq!(
-        bench.lines(),
-        ["69000 flush-pending-reversal 1.1/3 to terminal:T1 until 129000 for late-approval"]
-    );
+    assert_eq!(bench.lines(), ["69000 flush-pending-reversal 1.1/3 to terminal:T1 until 129000 for late-approval"]);
 }
