@@ -177,7 +177,11 @@ impl Reader<'_> {
             }
             all.extend(need.asked_from);
         }
-        all.extend(self.here().into_iter().filter_map(|number| self.with(number, |facts| facts.gives_up())));
+        let waits = |chain: &Chain| chain.kind == Kind::Flush && chain.open.is_none();
+        let is_waiting = self.needs.values().any(|need| need.chains.iter().any(waits));
+        let counts = |number: &usize| is_waiting || self.with(*number, |facts| facts.goods());
+        let given_up = self.here().into_iter().filter(counts);
+        all.extend(given_up.filter_map(|number| self.with(number, |facts| facts.gives_up())));
         all.into_iter().filter(|due| *due > self.timer_done && *due >= self.now).min()
     }
 
