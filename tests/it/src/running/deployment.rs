@@ -254,11 +254,14 @@ impl Deployment {
         self.reader.assign(&list).expect("it can be read");
     }
 
-    fn poll(&self, wait: Duration, said: &mut Vec<Value>) {
-        if let Some(message) = self.reader.poll(wait) {
+    /// Waits for one output; whether something came.
+    fn poll(&self, wait: Duration, said: &mut Vec<Value>) -> bool {
+        let polled = self.reader.poll(wait);
+        let came = polled.is_some();
+        if let Some(message) = polled {
             let message = match message {
                 // A broker that was restarted: the reader connects again by itself.
-                Err(error) if error.rdkafka_error_code().is_some_and(|code| AWAY.contains(&code)) => return,
+                Err(error) if error.rdkafka_error_code().is_some_and(|code| AWAY.contains(&code)) => return came,
                 message => message.expect("the broker answers"),
             };
             let mut output: Value =
@@ -266,6 +269,7 @@ impl Deployment {
             output["topic"] = message.topic().into();
             said.push(output);
         }
+        came
     }
 
     /// Reads on until it is enough.
@@ -274,7 +278,11 @@ impl Deployment {
             if enough(said) {
                 return;
             }
-            self.poll(POLL, said);
+            // Then all that is there.
+            let mut came = self.poll(POLL, said);
+            while came {
+                came = self.poll(Duration::ZERO, said);
+            }
         }
         panic!("{what}: it never came among {} outputs", said.len());
     }
