@@ -2,6 +2,8 @@
 //!
 //! Without the standard harness: where this user may not mount a file system of a size of its own, the tests are counted as ignored.
 
+#![allow(clippy::print_stdout, reason = "what is left out is told on the tests' own output")]
+
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _, copy, repeat};
 use std::path::Path;
