@@ -62,7 +62,8 @@ impl Desk<'_, '_> {
         payment.asked_first = payment.asked_first.without(needs);
         payment.left_to_sale = payment.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
         // `late-approval` is raised behind this in the same moment, and takes the chain over.
-        let succeeded = payment.late_at == Some(at) && need != Need::LateApproval;
+        let succeeded =
+            payment.late_at == Some(at) && need != Need::LateApproval && !payment.open().has(Need::LateApproval);
         for kind in Kind::ALL {
             if succeeded && matches!(kind, Kind::Query | Kind::Flush) {
                 if let Some(chain) = self.till.payments[index].chain_mut(kind) {

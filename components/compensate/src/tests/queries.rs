@@ -292,3 +292,17 @@ fn paid_to_the_queries_before_the_answer_answers_a_late_approval() {
         ]
     );
 }
+
+#[test]
+fn what_ends_a_late_approval_in_its_own_moment_is_named_as_what_ended_the_queries() {
+    let mut bench = Bench::new();
+    bench.reversal(0, CARD, "request").raised(30_000, CARD, "reversal-unanswered").until(31_000).lines();
+    bench.host(31_000, CARD, "approved").raised(31_000, CARD, "late-approval");
+    bench.event(
+        31_000,
+        "pos.payment.reversal",
+        &of(CARD, &[("phase", text("response")), ("outcome", text("approved"))]),
+    );
+    bench.cleared(31_000, CARD, "reversal-unanswered");
+    assert_eq!(bench.lines(), ["31000 cancel query-status 1.1 cleared"], "at once, not by a wake-up");
+}
