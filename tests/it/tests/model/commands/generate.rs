@@ -213,6 +213,9 @@ impl Reply {
             },
         };
         let time = line.at + self.after;
+        if time + self.lag > START + LIFE {
+            return None;
+        }
         let terminal = payments[line.payment].terminal;
         Some(Arrival { terminal, id: format!("reply-{index}"), time, ingest: time + self.lag, happens })
     }
