@@ -2,8 +2,6 @@
 //!
 //! Without the standard harness: where this user may not mount a file system of a size of its own, the tests are counted as ignored.
 
-#![allow(clippy::print_stdout, reason = "what is left out is told on the tests' own output")]
-
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _, copy, repeat};
 use std::path::Path;
@@ -15,6 +13,7 @@ use tempfile::TempDir;
 use tillwatch_it::running::embedded::{Machine, TOKEN};
 use tillwatch_it::running::feed::{feed, now};
 use tillwatch_it::running::verdict::assert_plenty;
+use xtask::process::say;
 
 /// Bytes of the disk: enough for all that the test writes.
 const DISK: u64 = 256 << 20;
@@ -38,7 +37,7 @@ fn main() {
         Trial::test(name, run).with_ignored_flag(!mounts)
     };
     if !mounts {
-        println!("SKIPPED: every test of a disk of its own, for this user may not mount one. Run them as root.");
+        say("SKIPPED: every test of a disk of its own, for this user may not mount one. Run them as root.");
     }
     let tests = vec![
         trial("a_full_disk_is_told_and_nothing_is_lost_and_it_goes_on_when_there_is_room", full),
