@@ -463,6 +463,8 @@ mod tests {
                 "client.rack" => "rack-1",
                 "compression.type" => "gzip",
                 "compression.level" => "1",
+                "fetch.wait.max.ms" | "reconnect.backoff.ms" | "reconnect.backoff.max.ms" => "1000",
+                "queued.max.messages.kbytes" => "65536",
                 "socket.keepalive.enable" => "false",
                 "ssl.cipher.suites" => "ECDHE-RSA-AES256-GCM-SHA384",
                 "ssl.endpoint.identification.algorithm" => "none",
