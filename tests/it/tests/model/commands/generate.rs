@@ -97,7 +97,7 @@ fn says(what: What, fault: Option<&'static str>) -> Happens {
 
 /// The beginning of a payment as it should go, as far as it goes.
 fn course() -> impl Strategy<Value = Vec<Step>> {
-    let stages = vec![
+    let stages = [
         What::Authorize { repeat: false },
         What::Response { terminal: false, outcome: "approved" },
         What::Response { terminal: true, outcome: "approved" },

@@ -63,10 +63,11 @@ impl Reader<'_> {
                 Until::At(until) => until,
                 Until::For(span) => self.now + span,
             });
-            if chain.kind == Kind::Flush && chain.held_until.is_none() {
-                if let Some(next) = chain.steps.get_mut(chain.taken + 1) {
-                    next.due = until;
-                }
+            if chain.kind == Kind::Flush
+                && chain.held_until.is_none()
+                && let Some(next) = chain.steps.get_mut(chain.taken + 1)
+            {
+                next.due = until;
             }
             if !self.may_send(number, need, chain) {
                 return false;
@@ -98,10 +99,8 @@ impl Reader<'_> {
             }
             return false;
         }
-        if chain.kind == Kind::Redeliver {
-            if self.newer(number, false).is_some() {
-                return false;
-            }
+        if chain.kind == Kind::Redeliver && self.newer(number, false).is_some() {
+            return false;
         }
         let raised = need.open.iter().find(|open| open.kind == "not-printed").map(|open| open.at);
         let answer = self.with(number, |facts| facts.answer()).or(raised);
