@@ -14,6 +14,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use common::{Hands, accept_loss, commit, journal, length, open, options, record, values};
@@ -94,12 +95,19 @@ fn check(store: &Store) -> Reached {
     reached
 }
 
+/// One test at a time: a child that another thread is about to start holds, until it has, whatever files are open here, a log's lock too.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_writer_that_is_let_be_writes_everything() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let out = |line: String| writeln!(std::io::stdout().lock(), "{line}").unwrap();
         write(Path::new(&directory), i64::MAX / 2, &out);
     }
+    let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), 40, &|_| {});
     let reached = check(&open(directory.path()));
@@ -184,6 +192,7 @@ fn killed(directory: &Path, lines_heard: usize) -> Reached {
 
 #[test]
 fn a_killed_writer_has_kept_what_it_acknowledged() {
+    let _turn = turn();
     let mut seed = SEED;
     println!("seed {seed}");
     let mut chance = |count: usize| {
