@@ -6,6 +6,7 @@
 
 pub mod components;
 pub mod fault;
+pub mod fuzz;
 pub mod instructions;
 pub mod kafka;
 pub mod process;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, fault, instructions, kafka, release, suite, system};
+use xtask::{components, fault, fuzz, instructions, kafka, release, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -43,12 +43,16 @@ enum Task {
     /// Run every test of the workspace, with a Kafka started for them
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only core\n  cargo xtask test silence\n  \
+        cargo xtask test --seed 7      with the property tests of a run that printed this seed\n  \
         TILLWATCH_KAFKA=host:9092 cargo xtask test     with a broker that runs already"
     )]
     Test {
         /// The tests of this package alone
         #[arg(long, value_name = "PACKAGE")]
         only: Option<String>,
+        /// The seed of property tests [default: a fixed one with CI=true, else another in every run]
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
         /// Only tests whose name contains this
         filter: Option<String>,
     },
@@ -72,6 +76,20 @@ enum Task {
         /// Make the count the baseline
         #[arg(long)]
         write: bool,
+    },
+    /// Feed garbage to whatever reads bytes, guided by coverage
+    #[command(after_help = "Examples:\n  cargo xtask fuzz                         every target for a minute\n  \
+        cargo xtask fuzz --seconds 600 decode    one target for ten\n  \
+        cargo xtask fuzz --minimise              and put what is new into tests/fuzz/corpus")]
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Rewrite the committed corpora with the fewest inputs that reach all that was reached
+        #[arg(long)]
+        minimise: bool,
+        /// This target alone
+        target: Option<String>,
     },
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
@@ -130,7 +148,10 @@ fn run(task: Task) -> anyhow::Result<bool> {
         }
         Task::Build => release::build(&workspace)?,
         Task::Demo { arguments } => release::demo(&workspace, &arguments)?,
-        Task::Test { only, filter } => return suite::run(&workspace, &suite::Options { only, filter }),
+        Task::Test { only, filter, seed } => return suite::run(&workspace, &suite::Options { only, filter, seed }),
+        Task::Fuzz { seconds, minimise, target } => {
+            return fuzz::run(&workspace, &fuzz::Options { seconds, minimise, target });
+        }
         Task::Fault { minutes, seed, events } => {
             return fault::run(&workspace, fault::Options { minutes, seed, events });
         }

@@ -8,6 +8,7 @@ use crate::process::{print, say};
 use crate::workspace::{Workspace, env, in_ci};
 use crate::{release, system};
 use anyhow::{Context, Result, bail};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -18,6 +19,12 @@ pub const KAFKA: &str = "TILLWATCH_KAFKA";
 /// What the name of every test that needs Kafka contains, be it the function's or a module's.
 pub const NEEDS_KAFKA: &str = "on_kafka";
 
+/// Where proptest takes its seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The seed of property tests in CI, so that one commit has one verdict. Elsewhere each run draws another, and so looks further.
+const SEED_IN_CI: u64 = 20_261_125;
+
 /// Which tests to run.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -25,6 +32,8 @@ pub struct Options {
     pub only: Option<String>,
     /// Only tests whose name contains this.
     pub filter: Option<String>,
+    /// The seed of property tests; none: the fixed one in CI, another in every run elsewhere.
+    pub seed: Option<u64>,
 }
 
 /// How many tests ended how.
@@ -47,11 +56,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     system::provision_build(&workspace.logs())?;
     release::build_all(workspace)?;
     let kafka = Kafka::provide(workspace);
-    let (count, ended_well) = run_cargo(workspace, package.as_deref(), options.filter.as_deref(), &kafka)?;
+    let seed = options.seed.unwrap_or_else(|| if in_ci() { SEED_IN_CI } else { any_seed() });
+    say(&format!("property tests have the seed {seed}"));
+    let (count, ended_well) = run_cargo(workspace, package.as_deref(), options.filter.as_deref(), seed, &kafka)?;
     kafka.end(ended_well)?;
     let verdict = verdict(count, ended_well, in_ci());
     if let Err(error) = &verdict {
         say(&format!("error: {error}"));
+        say(&format!("property tests had the seed {seed}; the same again: cargo xtask test --seed {seed}"));
     }
     print(&format!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped));
     Ok(verdict.is_ok())
@@ -127,6 +139,7 @@ fn run_cargo(
     workspace: &Workspace,
     package: Option<&str>,
     filter: Option<&str>,
+    seed: u64,
     kafka: &Kafka,
 ) -> Result<(Count, bool)> {
     let mut command = release::cargo(workspace, "test");
@@ -136,6 +149,7 @@ fn run_cargo(
         None => command.arg("--workspace"),
     };
     command.arg("--").args(filter);
+    command.env(SEED, seed.to_string());
     command.env("TILLWATCH_COMPONENTS", workspace.components_dir()).env("TILLWATCH_BIN", workspace.binary());
     match kafka.address() {
         Some(address) => command.env(KAFKA, address),
@@ -151,6 +165,11 @@ fn run_cargo(
         count.add(&line, filter.is_none());
     }
     Ok((count, child.wait()?.success()))
+}
+
+/// Another in every run: the standard library's hashers are seeded by the operating system.
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Count {

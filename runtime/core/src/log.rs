@@ -98,6 +98,19 @@ pub struct Position {
     pub floor_from: i64,
 }
 
+/// No instant that a log hands out lies beyond this, either way: far enough from both ends for arithmetic.
+pub const INSTANT_MAX: Instant = Instant::MAX / 4;
+
+impl Position {
+    /// Whether a partition can have come so far. What is read back from outside is asked first.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let Self { low, ingest_low, high, ingest_high, floor, floor_from } = *self;
+        let ends = low >= 0 && low <= high && high <= i64::MAX / 4 && floor_from <= i64::MAX / 4;
+        ends && ingest_low.max(ingest_high).max(floor) <= INSTANT_MAX
+    }
+}
+
 /// What one partition wants made durable, together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {

@@ -28,11 +28,11 @@ pub(crate) const ENDS_MAX: usize = (SLOT - FRAME) / 8;
 
 /// What was acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// Number of the last commit.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
     /// The end of every partition, in the order of the table of topics.
-    pub(crate) ends: Vec<i64>,
+    pub ends: Vec<i64>,
 }
 
 /// What is missing of a partition.
@@ -99,7 +99,7 @@ impl Acknowledged {
     }
 }
 
-fn encode(generation: u64, mark: &Mark) -> Vec<u8> {
+pub fn encode(generation: u64, mark: &Mark) -> Vec<u8> {
     assert!(mark.ends.len() <= ENDS_MAX, "invariant: the table of topics keeps to partitions_max");
     let count = u32::try_from(mark.ends.len()).expect("invariant: ENDS_MAX is small");
     let mut bytes = Vec::with_capacity(FRAME + mark.ends.len() * 8);
@@ -115,7 +115,7 @@ fn encode(generation: u64, mark: &Mark) -> Vec<u8> {
     bytes
 }
 
-fn decode(slot: &[u8]) -> Option<(u64, Mark)> {
+pub fn decode(slot: &[u8]) -> Option<(u64, Mark)> {
     let (magic, rest) = slot.split_first_chunk::<4>()?;
     let (generation, rest) = rest.split_first_chunk::<8>()?;
     let (sequence, rest) = rest.split_first_chunk::<8>()?;

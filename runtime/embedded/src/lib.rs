@@ -6,12 +6,14 @@
 //! torn tail without a word is made good here by a second small file, `acknowledged`. Owns no clock (it is an option), no events and
 //! no threads.
 
-mod acknowledged;
+#[doc(hidden)]
+pub mod acknowledged;
 mod engine;
 mod fault;
 mod group;
 mod options;
-mod record;
+#[doc(hidden)]
+pub mod record;
 mod retention;
 mod salvage;
 mod store;

@@ -13,10 +13,10 @@ use crate::store::NewRecord;
 const HEAD: usize = 12;
 
 /// Bytes of a record's place: topic, partition, offset.
-pub(crate) const PLACE: usize = 14;
+pub const PLACE: usize = 14;
 
 /// A record's place in the engine, in the order of offsets.
-pub(crate) fn place(topic: u16, partition: u32, offset: i64) -> [u8; PLACE] {
+pub fn place(topic: u16, partition: u32, offset: i64) -> [u8; PLACE] {
     let mut key = [0; PLACE];
     key[..2].copy_from_slice(&topic.to_be_bytes());
     key[2..6].copy_from_slice(&partition.to_be_bytes());
@@ -25,7 +25,7 @@ pub(crate) fn place(topic: u16, partition: u32, offset: i64) -> [u8; PLACE] {
 }
 
 /// The offset in a place.
-pub(crate) fn offset(place: &[u8]) -> Option<i64> {
+pub fn offset(place: &[u8]) -> Option<i64> {
     let bytes = place.get(6..PLACE)?.try_into().ok()?;
     i64::try_from(u64::from_be_bytes(bytes)).ok()
 }
@@ -41,7 +41,7 @@ struct Body<'a> {
 }
 
 /// A record whose place and time are not yet known; the checksum of its body is.
-pub(crate) struct Prepared {
+pub struct Prepared {
     bytes: Vec<u8>,
     body: u32,
     /// When another log took it in; none: it is taken in as it is written.
@@ -50,7 +50,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Encodes a record.
-    pub(crate) fn new(record: &NewRecord<'_>) -> Self {
+    pub fn new(record: &NewRecord<'_>) -> Self {
         let body = Body {
             key: record.key.map(Bytes::new),
             headers: record.headers.iter().map(|(name, value)| (*name, Bytes::new(value))).collect(),
@@ -65,12 +65,12 @@ impl Prepared {
     }
 
     /// Bytes that it takes.
-    pub(crate) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len() + PLACE
     }
 
     /// Its value at this place and time.
-    pub(crate) fn at(mut self, place: &[u8; PLACE], ingest: Instant) -> Vec<u8> {
+    pub fn at(mut self, place: &[u8; PLACE], ingest: Instant) -> Vec<u8> {
         let ingest = ingest.to_le_bytes();
         let checksum = checksum(self.body, place, &ingest);
         self.bytes[..8].copy_from_slice(&ingest);
@@ -93,12 +93,12 @@ fn head(value: &[u8]) -> Option<(&[u8; 8], u32, &[u8])> {
 }
 
 /// The ingest time of a record, without looking at the rest.
-pub(crate) fn ingest(value: &[u8]) -> Option<Instant> {
+pub fn ingest(value: &[u8]) -> Option<Instant> {
     head(value).map(|(ingest, ..)| i64::from_le_bytes(*ingest))
 }
 
 /// Reads a record and hands it on; none: it is not what was written there.
-pub(crate) fn read<T>(place: &[u8], value: &[u8], then: impl FnOnce(RawRecord<'_>) -> T) -> Option<T> {
+pub fn read<T>(place: &[u8], value: &[u8], then: impl FnOnce(RawRecord<'_>) -> T) -> Option<T> {
     let (ingest, stored, bytes) = head(value)?;
     if stored != checksum(crc32fast::hash(bytes), place, ingest) {
         return None;
@@ -115,14 +115,14 @@ pub(crate) fn read<T>(place: &[u8], value: &[u8], then: impl FnOnce(RawRecord<'_
 }
 
 /// A value of the changelog or of the bookkeeping with its checksum at its end.
-pub(crate) fn seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
+pub fn seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
     let checksum = sealed(key, &value);
     value.extend_from_slice(&checksum.to_le_bytes());
     value
 }
 
 /// The value in what [`seal`] made; none: it is not what was written there.
-pub(crate) fn unseal<'a>(key: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
+pub fn unseal<'a>(key: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
     let (value, stored) = bytes.split_last_chunk::<4>()?;
     (u32::from_le_bytes(*stored) == sealed(key, value)).then_some(value)
 }

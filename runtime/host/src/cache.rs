@@ -230,3 +230,54 @@ fn deny_others(path: &Path, denied: u32, wanted: u32) -> Result<(), CacheError> 
 fn deny_others(_path: &Path, _denied: u32, _wanted: u32) -> Result<(), CacheError> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"(component (core module (func (export "f") (param i32) (result i32) local.get 0)))"#;
+
+    fn engine(fuel: bool) -> wasmtime::Engine {
+        wasmtime::Engine::new(wasmtime::Config::new().consume_fuel(fuel)).expect("an engine")
+    }
+
+    fn kept(dir: &Path, engine: &wasmtime::Engine) -> (Cache, blake3::Hash) {
+        let bytes = wat::parse_str(TEXT).expect("the text is WebAssembly");
+        let cache = Cache::open(dir).expect("a cache");
+        let digest = blake3::hash(&bytes);
+        let component = Component::from_binary(engine, &bytes).expect("compiles");
+        cache.keep(engine, &digest, &component.serialize().expect("can be kept")).expect("is kept");
+        (cache, digest)
+    }
+
+    #[test]
+    fn a_file_with_any_byte_altered_or_missing_never_reaches_the_loader() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let engine = engine(true);
+        let (cache, digest) = kept(dir.path(), &engine);
+        assert!(matches!(cache.find(&engine, &digest), Found::Component(_)));
+        let good = fs::read(cache.path(&digest)).expect("reads");
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(cache.path(&digest), bytes).expect("writes");
+            assert!(matches!(cache.find(&engine, &digest), Found::Altered), "byte {at} of {}", good.len());
+        }
+        for length in (0..good.len()).step_by(97) {
+            fs::write(cache.path(&digest), &good[..length]).expect("writes");
+            assert!(matches!(cache.find(&engine, &digest), Found::Altered), "{length} bytes of {}", good.len());
+        }
+        fs::write(cache.path(&digest), [&good[..], b"x"].concat()).expect("writes");
+        assert!(matches!(cache.find(&engine, &digest), Found::Altered), "a byte more");
+    }
+
+    #[test]
+    fn code_for_another_engine_or_component_is_not_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (cache, digest) = kept(dir.path(), &engine(true));
+        assert!(matches!(cache.find(&engine(false), &digest), Found::Stale), "without fuel it could run for ever");
+        let other = blake3::hash(b"another component");
+        fs::copy(cache.path(&digest), cache.path(&other)).expect("copies");
+        assert!(matches!(cache.find(&engine(true), &other), Found::Stale));
+    }
+}

@@ -58,6 +58,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "runtime/edge" => {
             Some(&["tillwatch-core", "tillwatch-embedded", "tillwatch-host", "tillwatch-kafka", "tillwatch-wit"])
         }
+        "tests/fuzz" => Some(&["tillwatch-core", "tillwatch-embedded", "tillwatch-host"]),
         _ if folder.starts_with("components/") || folder.starts_with("tests/fixtures/") => {
             Some(&["tillwatch-sdk", "tillwatch-wit"])
         }

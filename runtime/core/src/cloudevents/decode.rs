@@ -284,7 +284,7 @@ impl Decoder {
         }
     }
 
-    /// The dead letter of a record, masked wherever digits stand.
+    /// The dead letter of a record, masked in every way in which it may be read: what could not be has not been looked into.
     pub(super) fn unreadable(
         &mut self,
         partition: PartitionId,
@@ -296,7 +296,7 @@ impl Decoder {
         let mut changed = false;
         let mut masked = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
-            changed |= mask::plain(&mut bytes);
+            changed |= mask::thoroughly(&mut bytes);
             bytes
         };
         let letter = DeadLetter {

@@ -198,7 +198,7 @@ impl Raw {
     fn letter(self, topic: &str, origin: Origin) -> Option<DeadLetter> {
         let bytes = |text: String| {
             let mut bytes = STANDARD.decode(text).ok()?;
-            mask::plain(&mut bytes);
+            mask::thoroughly(&mut bytes);
             Some(bytes)
         };
         let optional = |text: Option<String>| match text {

@@ -5,12 +5,22 @@
 //! speaks of numbers, and ids, dates and amounts in groups would be hit. In JSON the escapes `\u0030` to `\u0039` count as the digits that
 //! they are; in CBOR the chunks of one text count as one text. Numbers that are no strings are left alone.
 
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::general_purpose::{GeneralPurpose, NO_PAD},
+};
+
 use super::cbor;
 
 /// Digits of the shortest card number (ISO/IEC 7812).
 const DIGITS_MIN: usize = 13;
 /// Digits of the longest card number (ISO/IEC 7812).
 const DIGITS_MAX: usize = 19;
+/// Base64 that begins and ends anywhere.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+/// Characters of base64 that the shortest card number takes, at least.
+const BASE64_CHARACTERS_MIN: usize = DIGITS_MIN * 4 / 3;
 /// Digits that stay in front (the issuer, as PCI DSS allows to show).
 const KEPT_FIRST: usize = 6;
 /// Digits that stay at the end.
@@ -96,6 +106,51 @@ pub fn cbor(bytes: &mut [u8]) -> bool {
         }
     }
     masked | run.finish(bytes)
+}
+
+/// Masks runs in whatever way the bytes may be read: for what could not be. True where something was masked.
+pub fn thoroughly(bytes: &mut [u8]) -> bool {
+    plain(bytes) | json(bytes) | cbor(bytes) | base64(bytes)
+}
+
+/// Masks runs that base64 hides, whatever stands around it and however it is cut. True where something was masked.
+fn base64(bytes: &mut [u8]) -> bool {
+    let (mut masked, mut at) = (false, 0);
+    let mut places = Vec::new();
+    while at <= bytes.len() {
+        match bytes.get(at..).unwrap_or_default() {
+            [byte, ..] if byte.is_ascii_alphanumeric() || b"+/".contains(byte) => places.push(at),
+            // JSON may escape it.
+            [b'\\', b'/', ..] => {}
+            _ => {
+                // Where the first group of four begins is not known.
+                for shift in 0..4.min(places.len()) {
+                    masked |= groups(bytes, &places[shift..]);
+                }
+                places.clear();
+            }
+        }
+        at += 1;
+    }
+    masked
+}
+
+/// Masks runs in groups of base64 without padding that stand at these places.
+fn groups(bytes: &mut [u8], places: &[usize]) -> bool {
+    // One character more than whole bytes has is no base64.
+    let places = &places[..places.len() - usize::from(places.len() % 4 == 1)];
+    if places.len() < BASE64_CHARACTERS_MIN {
+        return false;
+    }
+    let text: Vec<u8> = places.iter().map(|place| bytes[*place]).collect();
+    let Ok(mut content) = BASE64.decode(text) else { return false };
+    if !plain(&mut content) {
+        return false;
+    }
+    for (place, byte) in places.iter().zip(BASE64.encode(&content).bytes()) {
+        bytes[*place] = byte;
+    }
+    true
 }
 
 /// What a JSON escape of an ASCII digit begins with; the digit follows.
@@ -213,6 +268,24 @@ mod tests {
         let mut hidden = br#""41111111\u0031\u00311\u00311111""#.to_vec();
         assert!(json(&mut hidden));
         assert_eq!(String::from_utf8(hidden).unwrap(), r#""411111**\u002a\u002a*\u002a1111""#);
+    }
+
+    #[test]
+    fn base64_hides_nothing_wherever_it_is_cut() {
+        use base64::engine::general_purpose::STANDARD;
+        let around: [&[u8]; 7] = [b"", b"a", b"ab", b"abc", b"abcd", b"\xff", b"ab?"];
+        for before in around {
+            for after in around {
+                let text = |number: &[u8]| {
+                    let encoded = STANDARD.encode([before, number, after].concat()).replace('/', "\\/");
+                    format!("{{\"x\":\"{encoded}\"}}").into_bytes()
+                };
+                let mut bytes = text(b"4111111111111111");
+                assert!(base64(&mut bytes), "{before:?} {after:?}");
+                assert_eq!(bytes.escape_ascii().to_string(), text(b"411111******1111").escape_ascii().to_string());
+                assert!(!base64(&mut text(b"4111111111111112")), "{before:?} {after:?}");
+            }
+        }
     }
 
     #[test]

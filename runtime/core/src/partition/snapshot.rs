@@ -13,13 +13,24 @@ use super::{
     watch::{Clock, Sight},
 };
 use crate::{
-    log::{Change, Position},
+    log::{Change, INSTANT_MAX, Position},
     output::{self, Class, Data, Finding, Id, Output, Reason},
     rules::Rules,
 };
 
 /// Format of values.
 const VERSION: u8 = 1;
+
+/// Records that the changelog has of one bucket of hashes, at most: a commit makes one, and a bucket is open for a sixtieth of the window.
+const BUCKET_RECORDS_MAX: u32 = 1 << 24;
+
+/// What counts one by one does not come so far.
+const COUNT_MAX: u64 = u32::MAX as u64 / 2;
+
+/// No clock says this: whoever wrote it was not this program, and arithmetic with it would not be safe.
+fn beyond(at: Instant) -> bool {
+    !(-INSTANT_MAX..=INSTANT_MAX).contains(&at)
+}
 
 /// A changelog record that cannot be what this program wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +285,9 @@ impl Partition {
         }
         let [low, ingest_low, high, ingest_high, floor, floor_from] = numbers;
         let position = Position { low, ingest_low, high, ingest_high, floor, floor_from };
+        if !position.is_sound() {
+            return Err(corrupt("its position is none that a partition can have"));
+        }
         let from = self.resume(Some(position), rules).map_err(|error| error.to_string())?;
         Ok(from.unwrap_or(low))
     }
@@ -307,21 +321,40 @@ impl Partition {
             b'd' => {
                 let bucket = number(0)?;
                 let sequence = u32::try_from(number(1)?).ok()?;
+                if beyond(bucket) || sequence > BUCKET_RECORDS_MAX {
+                    return None;
+                }
                 match body {
                     Some(body) => self.dedup.load(bucket, sequence, &postcard::from_bytes::<Vec<u128>>(body).ok()?),
                     None => self.dedup.unload(bucket),
                 }
             }
             b'f' => {
-                let finding = body.map(postcard::from_bytes::<Stored>).transpose().ok()?;
-                self.ledger.load(text(0)?, text(1)?, finding.map(Finding::from));
+                let finding = body.map(postcard::from_bytes::<Stored>).transpose().ok()?.map(Finding::from);
+                let (terminal, id) = (text(0)?, text(1)?);
+                if finding.as_ref().is_some_and(|finding| finding.finding.as_str() != id || beyond(finding.opened_at)) {
+                    return None;
+                }
+                self.ledger.load(terminal, id, finding);
             }
-            b'k' => self.watch.load_clock(text(0)?, body.map(postcard::from_bytes::<Clock>).transpose().ok()?),
+            b'k' => {
+                let clock = body.map(postcard::from_bytes::<Clock>).transpose().ok()?;
+                if clock.as_ref().is_some_and(|clock| clock.instants().into_iter().any(beyond)) {
+                    return None;
+                }
+                self.watch.load_clock(text(0)?, clock);
+            }
             b'h' => {
                 let held = body.map(postcard::from_bytes::<Held>).transpose().ok()?;
                 self.watch.load_held(u64::try_from(number(0)?).ok()?, held.map(Held::output));
             }
-            b'w' => self.watch.sight = body.map_or(Some(Sight::default()), |body| postcard::from_bytes(body).ok())?,
+            b'w' => {
+                let sight = body.map_or(Some(Sight::default()), |body| postcard::from_bytes::<Sight>(body).ok())?;
+                if sight.instants().any(beyond) || sight.counts().any(|count| count > COUNT_MAX) {
+                    return None;
+                }
+                self.watch.sight = sight;
+            }
             b'm' => {}
             _ => return None,
         }
@@ -349,6 +382,9 @@ impl Partition {
         };
         let slot: SlotValue<'_> = postcard::from_bytes(body).ok()?;
         let wake = slot.wake.unwrap_or(super::keyed::NEVER);
+        if wake < -INSTANT_MAX {
+            return None;
+        }
         let loaded = self.keyed.load(number, terminal, slot_key, Some((slot.state, wake)));
         // The last record of a key counts, whatever versions earlier ones had.
         match loaded {

@@ -46,6 +46,20 @@ pub(super) struct Sight {
     next_held: u64,
 }
 
+impl Sight {
+    /// Every instant in it.
+    pub(super) fn instants(&self) -> impl Iterator<Item = Instant> + '_ {
+        let faults = self.faults.values().flat_map(|faults| faults.recent.iter().copied().chain(faults.until));
+        self.heard.values().filter_map(|heard| heard.last).chain(faults)
+    }
+
+    /// Everything in it that counts up.
+    pub(super) fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        let skipped = self.faults.values().map(|faults| faults.skipped);
+        skipped.chain(self.generations.values().copied().map(u64::from)).chain([self.next_held])
+    }
+}
+
 /// A terminal's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Clock {
@@ -53,6 +67,13 @@ pub(super) struct Clock {
     since: Instant,
     samples: u32,
     pub(super) raised: bool,
+}
+
+impl Clock {
+    /// Every instant in it, and what instants are compared with.
+    pub(super) fn instants(&self) -> [Instant; 2] {
+        [self.first_delay, self.since]
+    }
 }
 
 /// What a sample of a clock says.

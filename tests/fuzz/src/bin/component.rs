@@ -1,0 +1,4 @@
+//! See `targets::component`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tillwatch_fuzz::targets::component::run(data));
