@@ -25,7 +25,7 @@ pub struct Limits {
     pub text_bytes_max: usize,
     /// Bytes of one state; a larger one is a fault of the rule.
     pub state_bytes_max: usize,
-    /// Keys with state or a wake-up in a partition, over all rules; one more is a fault `keys-max` of that visit.
+    /// Keys with state or a wake-up that one rule has in a partition; one more is a fault `keys-max` of that visit.
     pub keys_max: usize,
     /// Rounds of derived events after one event; deeper is a fault `rounds-max`.
     pub rounds_max: u32,
@@ -33,7 +33,7 @@ pub struct Limits {
     pub actions_max: usize,
     /// Visits of one call.
     pub visits_max: usize,
-    /// Open findings that a partition keeps; one more is a fault `findings-max`.
+    /// Open findings of one rule in a partition; one more is a fault `findings-max`.
     pub findings_max: usize,
     /// Faults of one rule within `faults_window_ms` before it is quarantined.
     pub faults_max: u32,

@@ -17,6 +17,7 @@ mod instance;
 mod limits;
 mod load;
 mod memory;
+mod probe;
 mod wasi;
 
 pub use cache::{Cache, CacheError};

@@ -18,6 +18,7 @@ use crate::describe;
 use crate::engine::Engine;
 use crate::instance::{Failure, Instance};
 use crate::limits::Limits;
+use crate::probe;
 use crate::wasi::{self, State};
 
 /// Bytes of a component's file; a larger one is refused. Python components have 18 MB.
@@ -93,11 +94,17 @@ pub enum Refusal {
     /// It faults before its first visit.
     #[error("fails while it {doing}: {reason}")]
     Faulty {
-        /// `starts`, `describes itself` or `is configured`.
+        /// `starts`, `describes itself`, `is configured` or `is tried`.
         doing: &'static str,
         /// Code and reason.
         reason: String,
     },
+    /// Its answers depend on more than settings, visit and state.
+    #[error(
+        "answers {0} differently when its instance was visited before; a rule keeps nothing between visits, and nothing that it says may \
+         depend on an address or on the order of a HashMap (docs/rules.md); repair the rule"
+    )]
+    Unsteady(String),
     /// Out of wall-clock time.
     #[error("gave no answer while it {doing}: {reason}; the machine may be overloaded, retrying may help")]
     Stalled {
@@ -227,7 +234,9 @@ impl Loader {
     /// # Errors
     /// Whatever speaks against running it.
     pub fn load_bytes(&self, config: &RuleConfig, bytes: &[u8]) -> Result<Arc<Loaded>, LoadError> {
-        self.check(config, bytes).map(Arc::new).map_err(|problem| refused(config, problem))
+        let loaded = self.check(config, bytes).map(Arc::new).map_err(|problem| refused(config, problem))?;
+        probe::steady(&loaded)?;
+        Ok(loaded)
     }
 
     fn check(&self, config: &RuleConfig, bytes: &[u8]) -> Result<Loaded, Refusal> {

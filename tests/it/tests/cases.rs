@@ -34,7 +34,7 @@ fn batches_do_not_matter() {
 
 #[test]
 fn crashes_do_not_matter() {
-    native(Way::Crashing);
+    native(Way::Crashing(1));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn partitions_do_not_matter() {
 fn components_do_what_native_rules_do() {
     let cache = tempfile::tempdir().expect("a folder");
     let mut components = Components::new(cache.path());
-    for way in [Way::Batches(64), Way::Crashing, Way::Spread(3)] {
+    for way in [Way::Batches(64), Way::Crashing(1), Way::Spread(3)] {
         let make = Box::new(|setup: &Setup| Box::new(components.rules(setup)) as _);
         check(cases(), &mut InProcess { of: "components", way, make }, false);
     }

@@ -101,11 +101,10 @@ impl Carry<'_> {
         if ledger.get(self.terminal, id.as_str()).is_some() {
             return Err(bad(format!("{} is open already for {scope}", raised.kind)));
         }
-        if ledger.len() >= self.findings_max {
-            return Err(Fault {
-                code: "findings-max",
-                reason: format!("{} findings are open in this partition: raise findings_max", ledger.len()),
-            });
+        let held = ledger.held_by(&rule.id);
+        if held >= self.findings_max {
+            let reason = format!("{held} findings of the rule are open in this partition: raise findings_max");
+            return Err(Fault { code: "findings-max", reason });
         }
         let mut finding = output::Finding {
             finding: id,

@@ -1,5 +1,7 @@
 //! The engine's own findings: `feed-blind`, `clock-skew`, `rule-quarantined`; and what blindness does to commands.
 
+use std::collections::BTreeMap;
+
 use tillwatch_wit::contract::{Details, Evidence, Instant, Severity, Value};
 
 use super::{
@@ -217,7 +219,7 @@ impl Partition {
         let held = self.let_go(place.at);
         let mut outputs: Vec<Output> = own.into_iter().collect();
         for (ordinal, output) in outputs.iter_mut().enumerate() {
-            output.id = place.id("", ordinal);
+            output.id = place.id("", &output.source, ordinal);
         }
         outputs.extend(held);
         if !outputs.is_empty() {
@@ -236,9 +238,12 @@ impl Partition {
         });
         let blind = self.watch.blind();
         let mut kept = Vec::with_capacity(outputs.len());
-        for (ordinal, mut output) in outputs.into_iter().enumerate() {
+        let mut ordinals: BTreeMap<String, usize> = BTreeMap::new();
+        for mut output in outputs {
             if output.id == Id::of(&[]) {
-                output.id = place.id(terminal, ordinal);
+                let ordinal = ordinals.entry(output.source.clone()).or_default();
+                output.id = place.id(terminal, &output.source, *ordinal);
+                *ordinal += 1;
             }
             match &output.data {
                 Data::Command(command) if blind && command.class != CommandClass::A => {

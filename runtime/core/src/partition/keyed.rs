@@ -45,6 +45,8 @@ pub(super) struct Keyed {
     slots: Vec<Slot>,
     free: Vec<u32>,
     index: HashTable<u32>,
+    /// Slots in use by rule.
+    held: Vec<usize>,
     timers: Timers,
     pub(super) terminals: Terminals,
     changed: Vec<u32>,
@@ -65,6 +67,11 @@ impl Keyed {
         self.index.len()
     }
 
+    /// Keys of one rule.
+    pub(super) fn held_by(&self, rule: u16) -> usize {
+        self.held.get(usize::from(rule)).copied().unwrap_or(0)
+    }
+
     pub(super) fn slot(&self, slot: u32) -> &Slot {
         &self.slots[slot as usize]
     }
@@ -82,6 +89,10 @@ impl Keyed {
     fn insert(&mut self, rule: u16, terminal: Terminal, key: &[u8]) -> u32 {
         let name = std::str::from_utf8(key).expect("invariant: the decoder checked UTF-8");
         self.terminals.hold_again(terminal);
+        if self.held.len() <= usize::from(rule) {
+            self.held.resize(usize::from(rule) + 1, 0);
+        }
+        self.held[usize::from(rule)] += 1;
         let mut slot = Slot {
             rule,
             changed: false,
@@ -216,6 +227,7 @@ impl Keyed {
         if let Ok(found) = self.index.find_entry(hash, |&other| other == number) {
             found.remove();
         }
+        self.held[usize::from(rule)] -= 1;
         self.terminals.release(terminal);
         self.free.push(number);
     }

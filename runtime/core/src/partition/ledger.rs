@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     open: BTreeMap<Key, Finding>,
     changed: BTreeMap<Key, ()>,
     undo: Vec<(Key, Option<Finding>)>,
+    /// Open findings by rule.
+    held: BTreeMap<String, usize>,
 }
 
 impl Ledger {
@@ -31,10 +33,7 @@ impl Ledger {
     /// Puts a finding in or takes it out; can be taken back until [`Ledger::settle`].
     pub(super) fn set(&mut self, terminal: &str, finding: &Id, value: Option<Finding>) {
         let key = (terminal.to_owned(), finding.as_str().to_owned());
-        let old = match value {
-            Some(value) => self.open.insert(key.clone(), value),
-            None => self.open.remove(&key),
-        };
+        let old = self.put(key.clone(), value);
         self.changed.insert(key.clone(), ());
         self.undo.push((key, old));
     }
@@ -52,11 +51,30 @@ impl Ledger {
         while self.undo.len() > mark
             && let Some((key, old)) = self.undo.pop()
         {
-            match old {
-                Some(old) => self.open.insert(key, old),
-                None => self.open.remove(&key),
-            };
+            self.put(key, old);
         }
+    }
+
+    /// Open findings of one rule.
+    pub(super) fn held_by(&self, rule: &str) -> usize {
+        self.held.get(rule).copied().unwrap_or(0)
+    }
+
+    /// Puts a finding in or takes it out; gives what was there.
+    fn put(&mut self, key: Key, value: Option<Finding>) -> Option<Finding> {
+        if let Some(value) = &value {
+            *self.held.entry(value.rule.clone()).or_default() += 1;
+        }
+        let old = match value {
+            Some(value) => self.open.insert(key, value),
+            None => self.open.remove(&key),
+        };
+        if let Some(old) = &old
+            && let Some(held) = self.held.get_mut(&old.rule)
+        {
+            *held -= 1;
+        }
+        old
     }
 
     pub(super) fn settle(&mut self) {
@@ -78,11 +96,7 @@ impl Ledger {
     }
 
     pub(super) fn load(&mut self, terminal: &str, finding: &str, value: Option<Finding>) {
-        let key = (terminal.to_owned(), finding.to_owned());
-        match value {
-            Some(value) => self.open.insert(key, value),
-            None => self.open.remove(&key),
-        };
+        self.put((terminal.to_owned(), finding.to_owned()), value);
     }
 }
 

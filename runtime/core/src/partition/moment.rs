@@ -120,12 +120,13 @@ impl Moment {
 }
 
 impl Place {
-    /// The CloudEvents id of the `ordinal`th output of this moment. Nothing in it depends on partitions or offsets, but for what is about a
-    /// record as such.
-    pub(super) fn id(&self, terminal: &str, ordinal: usize) -> Id {
+    /// The CloudEvents id of the `ordinal`th output of one source in this moment: what else speaks up in it does not matter. Nothing in it
+    /// depends on partitions or offsets, but for what is about a record as such.
+    pub(super) fn id(&self, terminal: &str, source: &str, ordinal: usize) -> Id {
         Id::of(&[
             b"output",
             terminal.as_bytes(),
+            source.as_bytes(),
             &self.at.to_le_bytes(),
             &[self.class as u8],
             self.first.as_bytes(),

@@ -117,7 +117,7 @@ impl Partition {
         let place = Place::arrival(at, &self.settings.topic, self.id, offset);
         let key = letter.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         let output = Output {
-            id: place.id("", 0),
+            id: place.id("", "/tillwatch/engine", 0),
             source: "/tillwatch/engine".to_owned(),
             time: at,
             subject: None,
@@ -395,8 +395,9 @@ impl Partition {
             Wake::At(wake) => Some(wake.max(moment.at + i64::from(moment.timer.is_some()))),
         };
         let grows = state.is_some_and(|state| !state.is_empty()) || wake.is_some_and(|wake| wake != NEVER);
-        if grows && slot.is_none() && self.keyed.len() >= limits.keys_max {
-            let reason = format!("{} keys have state in this partition: raise keys_max", self.keyed.len());
+        let held = self.keyed.held_by(coming.rule);
+        if grows && slot.is_none() && held >= limits.keys_max {
+            let reason = format!("the rule has state for {held} keys in this partition: raise keys_max");
             return Err(Fault { code: "keys-max", reason });
         }
         if cursor.action > action_start {

@@ -107,3 +107,22 @@ fn a_rule_that_faults_before_its_first_visit_is_refused() {
     });
     assert!(error.contains("gave no answer while it is configured"), "{error}");
 }
+
+#[test]
+fn a_rule_whose_answers_depend_on_what_its_instance_did_before_is_refused() {
+    let error = refusal(|config| config.settings = "unsteady".to_owned());
+    assert!(
+        error.contains("answers pos.payment.authorize differently when its instance was visited before")
+            && error.ends_with("(docs/rules.md); repair the rule"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_component_file_past_component_bytes_max_is_refused_unread() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(tillwatch_host::COMPONENT_BYTES_MAX + 1).expect("a sparse file");
+    let config = RuleConfig { path: file.path().to_owned(), ..config(Limits::default()) };
+    let error = loader().load(&config).expect_err("is too large").to_string();
+    assert_eq!(error, format!("rule hostile: {}: the file has more than 134217728 bytes", file.path().display()));
+}

@@ -27,8 +27,8 @@ const DRAIN_MS: i64 = 3_600_000;
 pub enum Way {
     /// In batches of so many records; 0 for all at once.
     Batches(usize),
-    /// One by one, with a crash after each: only what the changelog and the position keep goes on.
-    Crashing,
+    /// With a crash after each so many records: only what the changelog and the position keep goes on.
+    Crashing(usize),
     /// In another order of arrival that the lateness allows.
     Shuffled(u64),
     /// Terminals spread over so many partitions.
@@ -54,27 +54,33 @@ impl Engine for InProcess<'_> {
     }
 
     fn ordered(&self) -> bool {
-        matches!(self.way, Way::Batches(_) | Way::Crashing)
+        matches!(self.way, Way::Batches(_) | Way::Crashing(_))
     }
 
     fn run(&mut self, case: &Case) -> Vec<String> {
         let settings = settings(&case.setup);
         let mut rules = (self.make)(&case.setup);
-        let mut records = records(case, &settings);
-        let rules = rules.as_mut();
-        let out = match self.way {
-            Way::Batches(size) => straight(0, &settings, rules, &records, size),
-            Way::Crashing => crashing(&settings, rules, &records),
-            Way::Shuffled(seed) => {
+        self.way.outputs(&settings, rules.as_mut(), records(case, &settings))
+    }
+}
+
+impl Way {
+    /// What comes of the records in this way, as `replay` writes it.
+    #[must_use]
+    pub fn outputs(self, settings: &Arc<Settings>, rules: &mut dyn Rules, mut records: Vec<Record>) -> Vec<String> {
+        let out = match self {
+            Self::Batches(size) => straight(0, settings, rules, &records, size),
+            Self::Crashing(every) => crashing(settings, rules, &records, every),
+            Self::Shuffled(seed) => {
                 shuffle(&mut records, i64::from(settings.limits.lateness_ms), seed);
-                straight(0, &settings, rules, &records, 0)
+                straight(0, settings, rules, &records, 0)
             }
-            Way::Spread(partitions) => (0..partitions)
+            Self::Spread(partitions) => (0..partitions)
                 .flat_map(|partition| {
                     let mine: Vec<Record> =
                         records.iter().filter(|record| lies_in(record, partition, partitions)).cloned().collect();
                     let id = PartitionId::try_from(partition).expect("few partitions");
-                    straight(id, &settings, rules, &mine, 0)
+                    straight(id, settings, rules, &mine, 0)
                 })
                 .collect(),
         };
@@ -127,19 +133,19 @@ fn straight(
     out
 }
 
-fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record]) -> Vec<Output> {
+fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record], every: usize) -> Vec<Output> {
     let mut kept: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut waiting: VecDeque<Record> = VecDeque::new();
     let mut position: Option<Position> = None;
     let mut out = Vec::new();
-    for record in records {
+    for chunk in records.chunks(every) {
         let mut partition = partition(0, settings, rules);
         for (key, value) in &kept {
             partition.load(key, Some(value)).expect("what was written loads");
         }
         let from = partition.resume(position, rules).expect("no migration is needed").unwrap_or(0);
         assert!(position.is_none_or(|position| from >= position.low), "what is read again was kept");
-        waiting.push_back(record.clone());
+        waiting.extend(chunk.iter().cloned());
         let mut batch: Vec<Record> = waiting.iter().filter(|record| record.offset >= from).cloned().collect();
         partition.step(&mut batch, rules, &mut out).expect("no stall");
         let mut changes = Vec::new();

@@ -39,7 +39,7 @@ fn a_key_past_keys_max_is_a_fault() {
         .chain([tick(9, T0 + 600)])
         .collect();
     let out = outputs(Limits { keys_max: 2, ..Limits::default() }, &mut pair(), &records);
-    assert_eq!(out, ["dead keys-max 2 keys have state in this partition: raise keys_max"]);
+    assert_eq!(out, ["dead keys-max the rule has state for 2 keys in this partition: raise keys_max"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_finding_past_findings_max_is_a_fault() {
         .collect();
     let out = outputs(Limits { findings_max: 2, ..Limits::default() }, &mut pair(), &records);
     let dead: Vec<&String> = out.iter().filter(|line| line.starts_with("dead")).collect();
-    assert_eq!(dead, ["dead findings-max 2 findings are open in this partition: raise findings_max"]);
+    assert_eq!(dead, ["dead findings-max 2 findings of the rule are open in this partition: raise findings_max"]);
 }
 
 #[test]
