@@ -1,7 +1,7 @@
 //! A case behind a log: as the records of an input topic, through the driver that a deployment has, and back from an output topic.
 //!
 //! Owns what every log has in common. All outputs lie in one partition of one topic, so that their order is that of the commits. Time is in
-//! the records alone: the driver's clock stands still, so that it appends no tick of its own, and a commit follows every poll that has effects.
+//! the records alone: the driver is never idle for long enough to append a tick of its own, and a commit follows every poll that has effects.
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -93,6 +93,9 @@ pub fn config(case: &Case, kind: LogKind, partitions: u32) -> Config {
     config.output.mode = Mode::Structured;
     config.output.format = Format::Json;
     config.commit.every_ms = 0;
+    // The driver's clock moves only while it waits for a log that cannot be used yet, and nothing may come of that.
+    config.engine.tick_every_ms = u32::MAX;
+    config.feed.unreachable_ms_max = u32::MAX;
     config.commit.records_max = RECORDS_MAX;
     let silent = case.setup.silent_sources.iter();
     config.feed.silent_sources =
@@ -202,7 +205,7 @@ impl<L: Log> Log for UntilRead<'_, L> {
     }
 
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
-        panic!("time stands still, and yet partition {partition} was to get {tick:?}")
+        panic!("time is in the records alone, and yet partition {partition} was to get {tick:?}")
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

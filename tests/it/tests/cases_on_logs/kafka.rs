@@ -6,7 +6,8 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    error::RDKafkaErrorCode,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
@@ -41,6 +42,10 @@ struct Kafka {
     /// What the names of all topics begin with.
     prefix: String,
     producer: BaseProducer,
+    /// Sees what is committed.
+    stable: BaseConsumer,
+    /// Sees everything.
+    all: BaseConsumer,
 }
 
 impl Kafka {
@@ -48,7 +53,13 @@ impl Kafka {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", kafka()).set("linger.ms", "5");
         let producer = client.create().expect("a producer can be made");
-        Self { partitions, prefix: prefix.to_owned(), producer }
+        let reader = |isolation: &str| {
+            let mut client = ClientConfig::new();
+            client.set("bootstrap.servers", kafka()).set("isolation.level", isolation);
+            client.create().expect("a reader can be made")
+        };
+        let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
+        Self { partitions, prefix: prefix.to_owned(), producer, stable, all }
     }
 
     /// The configuration of a case, with its own names.
@@ -111,6 +122,24 @@ impl Kafka {
         panic!("not in {TRIES_MAX} tries: {}", attempt().err().map_or_else(String::new, |error| error.to_string()));
     }
 
+    /// Waits until the last stable offset of a topic's only partition is its end: the broker acknowledges a commit before it has marked the
+    /// partitions, and until then no reader of committed records sees it.
+    fn settle(&self, topic: &str) {
+        let end = |reader: &BaseConsumer| match reader.fetch_watermarks(topic, 0, ANSWER_TIME_MAX) {
+            Ok((_, end)) => Some(end),
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition)) => None,
+            Err(error) => panic!("{topic}: {error}"),
+        };
+        for _ in 0..TRIES_MAX {
+            let all = end(&self.all);
+            if all.is_some() && end(&self.stable) >= all {
+                return;
+            }
+            self.producer.poll(PAUSE);
+        }
+        panic!("transactions in {topic} are still open after {TRIES_MAX} looks");
+    }
+
     fn send(&self, topic: &str, written: &[Written]) {
         for record in written {
             let headers = record
@@ -147,6 +176,7 @@ impl Engine for Kafka {
         let log = self.persist(|| KafkaLog::connect(&client));
         let rules = components().rules(&case.setup);
         logged::drive(log, rules, &config, &Virtual::new(end(&written)), &written);
+        self.settle(&config.topics.findings);
         self.persist(|| {
             let mut out = Vec::new();
             let take = &mut |_, record: RawRecord<'_>| out.push(logged::line(&record));
