@@ -114,7 +114,8 @@ impl Partition {
     }
 
     fn pass_on(&mut self, at: Instant, offset: i64, letter: DeadLetter) {
-        let place = Place::arrival(at, &self.settings.topic, self.id, offset);
+        // An exported record is named by the log it was read from, so that its dead letter has the id that it had there.
+        let place = Place::arrival(at, &letter.topic, letter.partition, letter.offset.unwrap_or(offset));
         let key = letter.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         let output = Output {
             id: place.id("", "/tillwatch/engine", 0),

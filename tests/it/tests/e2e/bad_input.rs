@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tillwatch_it::running::deployment::Deployment;
 use tillwatch_it::running::feed::{now, silent, subject};
 use tillwatch_it::running::process::{of, run, tillwatch};
+use tillwatch_it::running::verdict::{export, once, replayed};
 
 /// A text that no field takes.
 const LONG: usize = 1 << 20;
@@ -130,4 +131,8 @@ fn what_cannot_be_read_is_dead_and_the_payments_around_it_are_found_on_kafka() {
         assert_eq!(letter["data"]["topic"], deployment.topic("pos.events").as_str());
     }
     member.stop();
+    let replayed = replayed(&deployment.config(), &export(&deployment.config(), None));
+    for (id, letter) in once(said).iter().filter(|(_, output)| output["type"] == "pos.dead-letter") {
+        assert_eq!(replayed.get(id), Some(letter), "a replay of the export has the same dead letter under the same id");
+    }
 }
