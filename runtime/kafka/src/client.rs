@@ -11,6 +11,19 @@ use crate::config::Config;
 /// Bytes of one output record that the client lets through; a dead letter holds a whole input record. The topics have their own bound.
 const MESSAGE_BYTES_MAX: u32 = 8 << 20;
 
+/// What the name of a worker's clients begins with.
+const WORKER: &str = "tillwatch-";
+
+/// The name of a worker's clients in the brokers' logs and quotas, and in the list of the group's members.
+pub(crate) fn name(config: &Config) -> String {
+    format!("{WORKER}{}", config.slot)
+}
+
+/// Whether a member of the group is a worker by its client's name.
+pub(crate) fn is_worker(name: &str) -> bool {
+    name.starts_with(WORKER)
+}
+
 /// What all clients share: address, names, security, the operator's own properties.
 pub(crate) fn common(config: &Config) -> ClientConfig {
     let mut client = ClientConfig::new();
@@ -25,7 +38,7 @@ pub(crate) fn common(config: &Config) -> ClientConfig {
         client.set(key, value);
     }
     client.set("bootstrap.servers", config.brokers.join(","));
-    client.set("client.id", format!("tillwatch-{}", config.slot));
+    client.set("client.id", name(config));
     client.set("allow.auto.create.topics", "false");
     let security = &config.security;
     client.set(
@@ -71,15 +84,28 @@ pub(crate) fn consumer(config: &Config, isolation: &str) -> ClientConfig {
     client
 }
 
-/// The worker's own consumer: a static member of the group.
-pub(crate) fn member(config: &Config) -> ClientConfig {
+/// A member of the group for a moment, not a worker and not static.
+pub(crate) fn guest(config: &Config) -> ClientConfig {
+    let mut client = joining(config);
+    client.set("client.id", format!("guest-of-{}", name(config)));
+    client
+}
+
+/// What every member of the group has.
+fn joining(config: &Config) -> ClientConfig {
     let mut client = consumer(config, "read_committed");
     client.set("group.protocol", "classic");
-    client.set("group.instance.id", &config.slot);
     client.set("partition.assignment.strategy", "cooperative-sticky");
     client.set("session.timeout.ms", config.timeouts.session_ms.to_string());
     client.set("heartbeat.interval.ms", (config.timeouts.session_ms / 5).clamp(200, 3_000).to_string());
     client.set("max.poll.interval.ms", config.timeouts.poll_interval_ms_max.to_string());
+    client
+}
+
+/// The worker's own consumer: a static member of the group.
+pub(crate) fn member(config: &Config) -> ClientConfig {
+    let mut client = joining(config);
+    client.set("group.instance.id", &config.slot);
     client.set("statistics.interval.ms", "1000");
     client
 }

@@ -24,6 +24,7 @@ use crate::{
     admin, client,
     config::Config,
     context::{Change, Health, Member, Pulse},
+    cover::Cover,
     error,
     position::Committed as Stored,
     restore::Restore,
@@ -64,6 +65,7 @@ pub struct KafkaLog {
     restore: Restore,
     /// None where the input may not be written to.
     ticks: Option<Ticks>,
+    cover: Cover,
     shares: BTreeMap<PartitionId, Share>,
     fenced: u32,
     /// Until when being fenced from the group again means a twin.
@@ -103,6 +105,7 @@ impl KafkaLog {
             transactions: Some(transactions),
             restore,
             ticks,
+            cover: Cover::new(config),
             shares: BTreeMap::new(),
             fenced: 0,
             twin: None,
@@ -322,6 +325,7 @@ impl Log for KafkaLog {
         sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
     ) -> Result<Polled, LogError> {
         self.ticks.iter().for_each(Ticks::serve);
+        self.cover.watch(&self.config, self.restore.client(), &self.pulse);
         self.away = self.away && !self.pulse.read().reachable;
         if let Some(change) = self.change()? {
             return Ok(change);

@@ -36,7 +36,7 @@ pub(crate) struct Restore {
     /// Sees the stable offset, the last stable offset of a log, and committed records.
     committed: BaseConsumer<Observer>,
     /// Sees the last committed offset and the true end of a log.
-    raw: BaseConsumer<Observer>,
+    raw: Arc<BaseConsumer<Observer>>,
 }
 
 impl Restore {
@@ -46,11 +46,14 @@ impl Restore {
                 .create_with_context(Observer { pulse: Arc::clone(pulse) })
                 .map_err(|error| error::of(&error, "starting the consumer for restores"))
         };
-        Ok(Self { committed: make(client::reader(config))?, raw: make(client::consumer(config, "read_uncommitted"))? })
+        Ok(Self {
+            committed: make(client::reader(config))?,
+            raw: Arc::new(make(client::consumer(config, "read_uncommitted"))?),
+        })
     }
 
-    /// A client for questions about topics.
-    pub(crate) fn client(&self) -> &BaseConsumer<Observer> {
+    /// A client for questions about topics and the group.
+    pub(crate) fn client(&self) -> &Arc<BaseConsumer<Observer>> {
         &self.raw
     }
 

@@ -2,6 +2,7 @@
 
 mod on_kafka {
     mod admin;
+    mod cover;
     mod log;
 }
 mod support;
