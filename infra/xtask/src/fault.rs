@@ -34,7 +34,7 @@ pub fn run(workspace: &Workspace, options: Options) -> Result<bool> {
     for seed in options.seed.. {
         say(&format!("seed {seed}, {} s of {} s", began.elapsed().as_secs(), limit.as_secs()));
         let mut command = release::cargo(workspace, "test");
-        command.args(["--package", "tillwatch-fault", "--test", "soak", "--", "--nocapture", TEST]);
+        command.args(["--workspace", "--test", "soak", "--", "--nocapture", TEST]);
         command.env("TILLWATCH_COMPONENTS", workspace.components_dir()).env("TILLWATCH_BIN", workspace.binary());
         command.env("TILLWATCH_FAULT_SEED", seed.to_string());
         command.env("TILLWATCH_FAULT_EVENTS", options.events.to_string());

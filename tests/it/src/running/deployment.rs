@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::feed::{Send, WINDOWS, now, silent, subject};
 use super::process::{Member, run, tillwatch};
-use super::verdict::{Outputs, assert_same, export, found, once, replayed};
+use super::verdict::{Outputs, PLACE, assert_same, export, found, once, replayed};
 use crate::machine::kafka;
 
 /// Partitions of every topic.
@@ -267,6 +267,7 @@ impl Deployment {
             let mut output: Value =
                 serde_json::from_slice(message.payload().expect("an output has a payload")).expect("JSON");
             output["topic"] = message.topic().into();
+            output[PLACE] = format!("{}/{}", message.partition(), message.offset()).into();
             said.push(output);
         }
         came

@@ -151,8 +151,9 @@ impl Member {
         (ended.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
     }
 
-    /// kill -9.
+    /// kill -9 of what has not ended by itself.
     pub fn kill(mut self) {
+        self.lives(Duration::ZERO);
         self.gone = true;
         signal(self.pid, "KILL");
         self.exit.recv_timeout(STOP_MAX).expect("SIGKILL ends it");

@@ -11,6 +11,12 @@ use super::process::{run, tillwatch};
 /// How many findings and commands a feed of many faults leads to at least.
 const PLENTY: usize = 50;
 
+/// How many outputs that should not be so are shown.
+const SHOWN_MAX: usize = 10;
+
+/// The field in which a reader notes at which partition and offset an output stood.
+pub const PLACE: &str = "place";
+
 /// An output without the topic, which a record does not carry, by its id.
 pub type Outputs = BTreeMap<String, Value>;
 
@@ -21,12 +27,15 @@ fn id(output: &Value) -> String {
 /// The outputs of these lines, each of which must be there once.
 pub fn once(lines: impl IntoIterator<Item = Value>) -> Outputs {
     let mut outputs = Outputs::new();
+    let mut places = BTreeMap::new();
     for mut line in lines {
         let fields = line.as_object_mut().expect("an output is an object");
         fields.remove("topic");
         fields.remove("ingesttime");
-        let before = outputs.insert(id(&line), line);
-        assert_eq!(before, None, "an output came twice");
+        let place = fields.remove(PLACE);
+        let before = places.insert(id(&line), place.clone());
+        assert_eq!(before, None, "an output came twice, the second time at {place:?}: {line}");
+        outputs.insert(id(&line), line);
     }
     outputs
 }
@@ -72,13 +81,22 @@ pub fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
 /// Holds what was said against what had to be said. Every partition has reached `until`: before it nothing may be missing; after it,
 /// nothing may be there that is not to come.
 pub fn assert_same(said: &Outputs, expected: &Outputs, until: i64) {
-    for (id, output) in said {
-        assert_eq!(Some(output), expected.get(id), "said, and otherwise or not at all in the replay");
-    }
-    for (id, output) in expected {
-        let due = instant(&output["time"]) < until;
-        assert!(!due || said.contains_key(id), "in the replay, and never said: {output}");
-    }
+    let invented = said.iter().filter(|(id, output)| expected.get(*id) != Some(output)).map(|(_, output)| output);
+    let lost = expected.iter().filter(|(id, output)| instant(&output["time"]) < until && !said.contains_key(*id));
+    let (invented, lost): (Vec<&Value>, Vec<&Value>) = (invented.collect(), lost.map(|(_, output)| output).collect());
+    let some = |outputs: &[&Value]| {
+        outputs.iter().take(SHOWN_MAX).fold(String::new(), |all, output| format!("{all}\n  {output}"))
+    };
+    assert!(
+        invented.is_empty() && lost.is_empty(),
+        "of {} said, {} are otherwise or not at all in the replay:{}\nof {} in the replay, {} were never said:{}",
+        said.len(),
+        invented.len(),
+        some(&invented),
+        expected.len(),
+        lost.len(),
+        some(&lost)
+    );
 }
 
 /// That there was something of every kind to compare.
