@@ -8,6 +8,7 @@ pub mod components;
 pub mod fault;
 pub mod fuzz;
 pub mod instructions;
+pub mod jars;
 pub mod kafka;
 pub mod process;
 pub mod release;
