@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tillwatch_core::{
     log::Change,
-    output::{Data, Output},
+    output::{Data, Finding, Output},
     partition::{Partition, Record, Settings},
     rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
 };
@@ -118,13 +118,25 @@ impl<R: Rules> Bench<R> {
     /// # Panics
     /// Where a rule stalls or a visit faults: then it is not what should be measured.
     pub fn run(&mut self, events: usize) -> Duration {
+        self.run_with(events, |_| {})
+    }
+
+    /// The same; `raised` sees every finding raised.
+    ///
+    /// # Panics
+    /// As [`Bench::run`].
+    pub fn run_with(&mut self, events: usize, mut raised: impl FnMut(&Finding)) -> Duration {
         let mut taken = Duration::ZERO;
         for _ in 0..events.div_ceil(STEP_RECORDS) {
             self.records.fill(STEP_RECORDS, &mut self.step);
             let ((), took) = timed(|| self.take());
             taken += took;
-            self.raised +=
-                self.outputs.drain(..).filter(|output| matches!(output.data, Data::Raised(_))).count() as u64;
+            for output in self.outputs.drain(..) {
+                if let Data::Raised(finding) = &output.data {
+                    self.raised += 1;
+                    raised(finding);
+                }
+            }
             self.changes.clear();
         }
         assert_eq!(self.partition.counters().faults, 0, "no visit faults");

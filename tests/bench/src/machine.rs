@@ -14,6 +14,17 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The time by the wall clock, ms since 1970: brokers stamp records with it.
+///
+/// # Panics
+/// Where the clock stands before 1970.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "a broker's clock is the wall clock")]
+pub fn wall_ms() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    since.as_secs_f64() * 1e3
+}
+
 /// How much time of one core something took on this thread: what other programs take of the machine is not in it.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let began = ThreadTime::now();
@@ -32,6 +43,17 @@ pub fn components() -> PathBuf {
     let folder = target.join("components");
     assert!(folder.exists(), "{} is not there: run `cargo xtask components`", folder.display());
     folder
+}
+
+/// The binary `tillwatch`, beside this program.
+///
+/// # Panics
+/// Where it is not: it has not been built.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let path = std::env::current_exe().expect("a running program has a path").with_file_name("tillwatch");
+    assert!(path.exists(), "{} is not there: run `cargo xtask build`", path.display());
+    path
 }
 
 /// Bytes of memory that this process has resident, as the kernel counts.

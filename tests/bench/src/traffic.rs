@@ -24,6 +24,9 @@ pub const START_MS: i64 = 1_795_339_800_000;
 pub const TRANSIT_MS: i64 = 60;
 /// One payment in so many has no receipt.
 pub const MISSING_EVERY: u64 = 100;
+/// STANs have six digits, then they begin anew.
+pub const STANS: u64 = 1_000_000;
+const BATCH: &str = "000017";
 
 /// What happens in a payment, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +163,32 @@ pub fn write(shape: Shape, count: usize, to: &mut impl Write) -> io::Result<()> 
     to.flush()
 }
 
+/// Payments below this number begin so long before the last of `count` rows that they have come to their end in every program, answer, receipt
+/// and windows: what is found of them can be compared.
+#[must_use]
+pub fn settled(shape: Shape, count: usize) -> u64 {
+    const SETTLED_MS: i64 = 60_000;
+    let traffic = Traffic::new(shape);
+    let last = traffic.clone().take(count).last().map_or(START_MS, |row| row.at);
+    (0..).find(|payment| traffic.begins(*payment) + SETTLED_MS > last).expect("invariant: payments have no end")
+}
+
+/// The transaction key of a payment.
+#[must_use]
+pub fn subject(payment: u64, shape: Shape) -> String {
+    let number = payment % shape.terminals;
+    format!("A01:M{:07}:T{number:07}:{BATCH}:{:06}", number / 4, payment / shape.terminals % STANS)
+}
+
+/// The payment of a transaction key, where there are fewer than [`STANS`] a terminal.
+#[must_use]
+pub fn payment(subject: &str, shape: Shape) -> Option<u64> {
+    let mut parts = subject.split(':').skip(2);
+    let terminal: u64 = parts.next()?.strip_prefix('T')?.parse().ok()?;
+    let stan: u64 = parts.nth(1)?.parse().ok()?;
+    Some(stan * shape.terminals + terminal)
+}
+
 /// The `data` of an event, as terminals and gateways send it.
 #[derive(Default, Serialize)]
 struct Data<'a> {
@@ -212,7 +241,7 @@ pub fn bytes(row: Row, shape: Shape) -> Bytes {
     let number = payment % shape.terminals;
     let terminal = format!("T{number:07}");
     let (site, merchant) = (format!("S{:05}", number / 4), format!("M{:07}", number / 4));
-    let (stan, batch) = (format!("{:06}", payment / shape.terminals % 1_000_000), "000017");
+    let stan = format!("{:06}", payment / shape.terminals % STANS);
     let rrn = format!("{:012}", payment % 1_000_000_000);
     let common = Data {
         region: "cn-east",
@@ -228,7 +257,7 @@ pub fn bytes(row: Row, shape: Shape) -> Bytes {
     let (event_type, data) = match step {
         Step::Authorize => {
             let amount = Some(500 + payment % 20_000);
-            let data = Data { amount, currency: Some("CNY"), stan: Some(&stan), batch: Some(batch), ..common };
+            let data = Data { amount, currency: Some("CNY"), stan: Some(&stan), batch: Some(BATCH), ..common };
             ("pos.payment.authorize", data)
         }
         Step::Host => ("pos.payment.response", answer("host")),
@@ -243,7 +272,7 @@ pub fn bytes(row: Row, shape: Shape) -> Bytes {
         ("ce_id", format!("01JD9V4M6Z{:015}{}", payment, step as u8)),
         ("ce_source", format!("/r/cn-east/s/{site}/t/{terminal}")),
         ("ce_type", event_type.to_owned()),
-        ("ce_subject", format!("A01:{merchant}:{terminal}:{batch}:{stan}")),
+        ("ce_subject", subject(payment, shape)),
         ("ce_time", tillwatch_core::output::rfc3339(at)),
         ("content-type", "application/cbor".to_owned()),
     ];
@@ -302,6 +331,15 @@ mod tests {
         let missing = whole.filter(|row| Traffic::missing(row.payment)).count();
         assert_eq!(missing, (0..9_000).filter(|payment| Traffic::missing(*payment)).count());
         assert!((60..120).contains(&missing), "{missing} of 9,000");
+    }
+
+    #[test]
+    fn a_transaction_key_tells_its_payment() {
+        let shape = Shape::default();
+        for number in [0, 1, 19_999, 20_000, 1_234_567] {
+            assert_eq!(payment(&subject(number, shape), shape), Some(number));
+        }
+        assert_eq!(payment("A01:M1:order", shape), None);
     }
 
     #[test]

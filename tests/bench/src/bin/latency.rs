@@ -1,0 +1,159 @@
+//! From the deadline of a receipt that does not come to its finding in the hands of a `read_committed` consumer: 20,000 events a second as they
+//! happen, commits every 100 ms, all built-in rules, a real Kafka. `cargo xtask bench --only latency`.
+//!
+//! The watermark passes a deadline when a partition has a record that is younger by the lateness. At this rate that is within a millisecond of
+//! deadline and lateness by the clock, from where latency is counted.
+
+use std::{collections::BTreeMap, thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use rdkafka::{Message as _, message::BorrowedMessage};
+use serde_json::Value;
+use tillwatch_bench::{
+    broker::{Feeder, PARTITIONS, Reader, header},
+    figure::{Figure, Reach, Teller},
+    machine::wall_ms,
+    process::{Member, pause, topics},
+    traffic::{self, Row, START_MS, Shape, TRANSIT_MS, Traffic},
+};
+
+/// `engine.lateness_ms`, its default.
+const LATENESS_MS: f64 = 500.0;
+
+/// Windows of the first payments have passed by then, and the processes are warm, s.
+const WARM_S: u64 = 16;
+
+/// A finding that is not there this long after the end will not come.
+const REST: Duration = Duration::from_secs(5);
+
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    teller: Teller,
+    /// Bootstrap servers of a Kafka
+    #[arg(long, env = "TILLWATCH_KAFKA")]
+    kafka: String,
+    /// Events a second
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
+    /// Seconds of the measurement, after those in which windows fill
+    #[arg(long, default_value_t = 24)]
+    seconds: u64,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let (brokers, folder) = (options.kafka.clone(), tempfile::tempdir()?);
+    let name = "bench-latency";
+    let mut member = Member::new(folder.path(), &config(&brokers, name))?;
+    let _topics = member.create_topics(&brokers, name)?;
+    member.start()?;
+    member.ready(Duration::from_secs(60))?;
+    let (ahead, seen) = thread::scope(|scope| {
+        let reader = scope.spawn(|| read(&brokers, &format!("{name}.pos.findings"), &options));
+        let ahead = feed(&brokers, &format!("{name}.pos.events"), &options);
+        let seen = reader.join().expect("the reader does not panic");
+        anyhow::Ok((ahead?, seen?))
+    })?;
+    member.lives()?;
+    tell(&options, ahead, &seen)
+}
+
+/// Sends events as they happen; gives by how many ms the clock was ahead of [`START_MS`] when the first payment began.
+fn feed(brokers: &str, topic: &str, options: &Options) -> Result<f64> {
+    let shape = shape(options);
+    let feeder = Feeder::new(brokers, topic, 1)?;
+    let count = usize::try_from(options.rate * (WARM_S + options.seconds))?;
+    let ahead = wall_ms() - START_MS as f64;
+    #[allow(clippy::cast_possible_truncation, reason = "whole ms are meant")]
+    let shift = ahead as i64;
+    let mut late: f64 = 0.0;
+    for row in Traffic::new(shape).take(count) {
+        let due = (row.at + TRANSIT_MS) as f64 + ahead;
+        while wall_ms() < due {
+            feeder.serve();
+            pause(Duration::from_micros(500));
+        }
+        late = late.max(wall_ms() - due);
+        feeder.send(Row { at: row.at + shift, ..row }, shape)?;
+    }
+    feeder.flush()?;
+    ensure!(
+        late < 1_000.0,
+        "the machine could not send {} events a second: the last were {late:.0} ms late",
+        options.rate
+    );
+    Ok(ahead)
+}
+
+fn shape(options: &Options) -> Shape {
+    // Five events a payment, but for one in a hundred.
+    Shape { payments_per_s: options.rate / 5, ..Shape::default() }
+}
+
+/// A finding in the hands of a reader.
+struct Seen {
+    deadline: i64,
+    at: f64,
+}
+
+/// Reads findings as they come, until none has come for [`REST`] after the feed's end; by payment.
+fn read(brokers: &str, topic: &str, options: &Options) -> Result<BTreeMap<u64, Seen>> {
+    let reader = Reader::new(brokers, topic)?;
+    let until = wall_ms() + (Duration::from_secs(WARM_S + options.seconds) + REST).as_secs_f64() * 1e3;
+    let mut seen = BTreeMap::new();
+    while wall_ms() < until {
+        let Some(message) = reader.next(Duration::from_millis(100))? else { continue };
+        let at = wall_ms();
+        if header(&message, "ce_type") != Some("pos.finding.raised") {
+            continue;
+        }
+        let (payment, deadline) = finding(&message, shape(options))?;
+        ensure!(seen.insert(payment, Seen { deadline, at }).is_none(), "payment {payment} has two findings");
+    }
+    Ok(seen)
+}
+
+/// Payment and deadline of a finding about a receipt.
+fn finding(message: &BorrowedMessage<'_>, shape: Shape) -> Result<(u64, i64)> {
+    let data: Value = ciborium::from_reader(message.payload().context("a finding has a payload")?)?;
+    ensure!(data["kind"] == "not-printed", "nothing but receipts is missing, but {data} came");
+    let payment = data["txn"].as_str().and_then(|subject| traffic::payment(subject, shape));
+    let deadline = data["deadline"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let deadline = deadline.context("a finding has a deadline")?.as_millisecond();
+    Ok((payment.context("a finding names its payment")?, deadline))
+}
+
+/// Every payment without a receipt whose deadline passed in the measurement must have been found, then the times are told.
+fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()> {
+    let at = |seconds: u64| START_MS as f64 + ahead + Duration::from_secs(seconds).as_secs_f64() * 1e3;
+    let (from, to) = (at(WARM_S), at(WARM_S + options.seconds));
+    let begun = options.seconds * options.rate / 5;
+    let lost = (0..begun).filter(|payment| Traffic::missing(*payment) && !seen.contains_key(payment)).count();
+    let invented = seen.keys().filter(|payment| !Traffic::missing(**payment)).count();
+    ensure!(lost + invented == 0, "{lost} payments without a receipt were not found, {invented} wrongly");
+    let in_time = seen.values().filter(|seen| (from..to).contains(&(seen.deadline as f64 + LATENESS_MS)));
+    let mut times: Vec<f64> = in_time.map(|seen| seen.at - seen.deadline as f64 - LATENESS_MS).collect();
+    ensure!(times.len() > 200, "only {} findings: too few for a p99", times.len());
+    times.sort_by(f64::total_cmp);
+    let how = format!("{} findings at {} events/s, read_committed, commits every 100 ms", times.len(), options.rate);
+    for (name, percent, reach) in [
+        ("latency-p50-ms", 50, Reach::Nothing),
+        ("latency-p99-ms", 99, Reach::AtMost(250.0)),
+        ("latency-max-ms", 100, Reach::Nothing),
+    ] {
+        let value = times[(times.len() * percent / 100).min(times.len() - 1)];
+        let (name, unit) = (name.to_owned(), "ms".to_owned());
+        options.teller.tell(&Figure { name, value, unit, reach, how: how.clone() });
+    }
+    Ok(())
+}
+
+fn config(brokers: &str, name: &str) -> String {
+    format!(
+        "[log]\nworkers = 1\n[kafka]\nbrokers = [\"{brokers}\"]\ngroup = \"{name}\"\ninstance = \"bench\"\npartitions = {PARTITIONS}\n\
+         replication = 1\nmin_insync = 1\n{}[commit]\nevery_ms = 100\n",
+        topics(name)
+    )
+}

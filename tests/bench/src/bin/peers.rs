@@ -1,0 +1,197 @@
+//! The same generated events through the engine, Flink CEP and a Flink function written by hand, in turns in one run, by the time of a
+//! core that each takes:
+//! authorize, response, and no receipt. All must find the same payments, or nothing is told: `cargo xtask bench --only peers`.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+use tillwatch_bench::{
+    engine::{self, Bench},
+    figure::{Figure, Reach, Teller, median},
+    process::{Peers, run},
+    traffic::{self, Shape, Traffic},
+};
+use tillwatch_core::output::Finding;
+
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    teller: Teller,
+    /// Rows before the measurement, to fill memories and let Java compile
+    #[arg(long, default_value_t = 500_000)]
+    warm: usize,
+    /// Rows of the measurement
+    #[arg(long, default_value_t = 1_000_000)]
+    events: usize,
+    /// Rounds of each; the median ratio is told
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// The engine's part, as a program of its own
+    #[command(hide = true)]
+    Engine {
+        /// The rows are generated; so many come before the measurement
+        warm: usize,
+        /// And so many are measured
+        events: usize,
+        /// Where the payments found go to
+        found: PathBuf,
+    },
+}
+
+/// What a program tells.
+#[derive(Serialize, Deserialize)]
+struct Took {
+    events: usize,
+    seconds: f64,
+}
+
+impl Took {
+    fn rate(&self) -> f64 {
+        self.events as f64 / self.seconds
+    }
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    match &options.part {
+        Some(Part::Engine { warm, events, found }) => engine_part(*warm, *events, found),
+        None => compare(&options),
+    }
+}
+
+/// How many rows each gets of what the others get: CEP takes its time.
+const CEP_SHARE: usize = 2;
+
+fn compare(options: &Options) -> Result<()> {
+    let peers = Peers::find()?;
+    let folder = tempfile::tempdir()?;
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    let all = Case::new(folder.path(), "all", options.warm, options.events)?;
+    let few = Case::new(folder.path(), "few", options.warm / CEP_SHARE, options.events / CEP_SHARE)?;
+    for _ in 0..options.rounds {
+        rates[0].push(all.run(&mut all.engine()?, &folder.path().join("engine"))?);
+        rates[1].push(few.run(&mut few.flink(&peers, "cep"), &folder.path().join("cep"))?);
+        rates[2].push(all.run(&mut all.flink(&peers, "function"), &folder.path().join("function"))?);
+    }
+    let how = format!(
+        "median of {} rounds in turns, the same {} payments without a receipt found by all",
+        options.rounds,
+        all.missing.len()
+    );
+    let [engine, cep, function] = rates.clone().map(median);
+    let ratio =
+        |other: usize| median(rates[0].iter().zip(&rates[other]).map(|(engine, other)| engine / other).collect());
+    let tell = |name: &str, value: f64, unit: &str, reach, how: &str| {
+        let (name, unit, how) = (name.to_owned(), unit.to_owned(), how.to_owned());
+        options.teller.tell(&Figure { name, value, unit, reach, how });
+    };
+    tell(
+        "peers-engine-events-per-s",
+        engine,
+        "events/s",
+        Reach::Nothing,
+        "correlate-payment as a component, by the time of a core",
+    );
+    tell("peers-flink-cep-events-per-s", cep, "events/s", Reach::Nothing, "Flink 2.3 CEP, by the time of a core");
+    tell(
+        "peers-flink-function-events-per-s",
+        function,
+        "events/s",
+        Reach::Nothing,
+        "KeyedProcessFunction by hand, by the time of a core",
+    );
+    tell("peers-flink-cep-ratio", ratio(1), "x", Reach::AtLeast(10.0), &how);
+    tell("peers-flink-function-ratio", ratio(2), "x", Reach::AtLeast(3.0), &how);
+    Ok(())
+}
+
+/// The rows of a comparison, and what must be found in them.
+struct Case {
+    rows: PathBuf,
+    warm: usize,
+    events: usize,
+    /// Payments before this one are settled.
+    settled: u64,
+    missing: BTreeSet<u64>,
+}
+
+impl Case {
+    fn new(folder: &Path, name: &str, warm: usize, events: usize) -> Result<Self> {
+        let rows = folder.join(name);
+        let mut file = BufWriter::new(File::create(&rows)?);
+        traffic::write(Shape::default(), warm + events, &mut file)?;
+        let settled = traffic::settled(Shape::default(), warm + events);
+        let missing: BTreeSet<u64> = (0..settled).filter(|payment| Traffic::missing(*payment)).collect();
+        ensure!(!missing.is_empty(), "with {} events nothing is settled: there must be more", warm + events);
+        Ok(Self { rows, warm, events, settled, missing })
+    }
+
+    /// Runs one program; it must find what is missing, all of it and nothing else. Gives events a second.
+    fn run(&self, command: &mut Command, found: &Path) -> Result<f64> {
+        let told = run(command.arg(found))?;
+        let took: Took = serde_json::from_str(told.trim()).with_context(|| format!("{command:?} told {told:?}"))?;
+        let text = std::fs::read_to_string(found)?;
+        let numbers: Vec<u64> = text.lines().map(str::parse).collect::<Result<_, _>>()?;
+        let found: BTreeSet<u64> = numbers.iter().copied().filter(|payment| *payment < self.settled).collect();
+        ensure!(numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len(), "{command:?} found a payment twice");
+        if found != self.missing {
+            let (lost, invented) = (self.missing.difference(&found).count(), found.difference(&self.missing).count());
+            bail!("{command:?} found something else: {lost} payments not found, {invented} wrongly found");
+        }
+        Ok(took.rate())
+    }
+
+    fn engine(&self) -> Result<Command> {
+        let mut command = one_core(std::env::current_exe()?);
+        command.args(["engine", &self.warm.to_string(), &self.events.to_string()]);
+        Ok(command)
+    }
+
+    fn flink(&self, peers: &Peers, way: &str) -> Command {
+        let java = peers.java("flink", "Compare");
+        let mut command = one_core(java.get_program());
+        command.args(java.get_args()).arg(way).arg(&self.rows).arg(self.warm.to_string());
+        command
+    }
+}
+
+fn one_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", "0"]).arg(program);
+    command
+}
+
+/// The payment of a finding; of all that can be missed only receipts are.
+fn payment(raised: &Finding) -> Result<u64> {
+    ensure!(raised.kind == "not-printed", "{} was raised, and nothing but receipts is missing", raised.kind);
+    let subject = raised.txn.as_deref().context("a finding about a payment names it")?;
+    traffic::payment(subject, Shape::default()).with_context(|| format!("{subject} is of no payment"))
+}
+
+#[allow(clippy::print_stdout, reason = "a program whose output is its result")]
+fn engine_part(warm: usize, events: usize, found: &Path) -> Result<()> {
+    let mut bench = Bench::new(Shape::default(), engine::component());
+    let mut missing = Vec::new();
+    bench.run_with(warm, |raised| missing.push(payment(raised)));
+    let seconds = bench.run_with(events, |raised| missing.push(payment(raised))).as_secs_f64();
+    let missing = missing.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut file = BufWriter::new(File::create(found)?);
+    missing.iter().try_for_each(|payment| writeln!(file, "{payment}"))?;
+    file.flush()?;
+    println!("{}", serde_json::to_string(&Took { events, seconds })?);
+    Ok(())
+}
