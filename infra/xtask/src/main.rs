@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{components, fault, fuzz, instructions, kafka, release, suite, system};
+use xtask::{bench, components, fault, fuzz, instructions, kafka, release, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -91,6 +91,21 @@ enum Task {
         /// This target alone
         target: Option<String>,
     },
+    /// Measure every figure of the README, beside Flink and Kafka Streams, with a Kafka started for it
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --only latency\n  \
+        cargo xtask bench --into README.md --into README.zh-CN.md\n\n\
+        Ten minutes on a machine that does nothing else. A figure that is not reached is told, and is no failure.")]
+    Bench {
+        /// One family of figures alone
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Write the figures to this file, one JSON object a line
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Put the table into this Markdown file, between its marks; may be given again
+        #[arg(long, value_name = "FILE", conflicts_with = "only")]
+        into: Vec<PathBuf>,
+    },
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
         cargo xtask kafka start --port 9092     in the background\n  cargo xtask kafka start --brokers 3\n  \
@@ -152,6 +167,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Fuzz { seconds, minimise, target } => {
             return fuzz::run(&workspace, &fuzz::Options { seconds, minimise, target });
         }
+        Task::Bench { only, json, into } => bench::run(&workspace, &bench::Options { only, json, into })?,
         Task::Fault { minutes, seed, events } => {
             return fault::run(&workspace, fault::Options { minutes, seed, events });
         }

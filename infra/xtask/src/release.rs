@@ -28,6 +28,15 @@ pub fn build_all(workspace: &Workspace) -> Result<()> {
     build_with(workspace, &["--workspace", "--all-targets"])
 }
 
+/// The binary and every other program of the workspace, without the tests: with examples among them cargo takes the features that it takes for
+/// tests, and builds no dependency a second time.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_programs(workspace: &Workspace) -> Result<()> {
+    build_with(workspace, &["--workspace", "--bins", "--examples"])
+}
+
 /// Builds, then becomes `tillwatch demo` with these arguments.
 ///
 /// # Errors

@@ -40,6 +40,10 @@ const FOR_KAFKA: [Need; 3] = [
 /// What counting instructions needs.
 const TO_COUNT: [Need; 1] = [Need { what: "valgrind", packages: &["valgrind"], there: || runs("valgrind") }];
 
+/// What the programs of the peers need, beside Maven.
+const FOR_PEERS: [Need; 1] =
+    [Need { what: "a Java compiler", packages: &["default-jdk-headless"], there: || runs("javac") }];
+
 /// Makes sure that the workspace can be compiled.
 ///
 /// # Errors
@@ -62,6 +66,14 @@ pub fn provision_kafka(logs: &Path) -> Result<()> {
 /// Names what is missing and the packages to install.
 pub fn provision_valgrind(logs: &Path) -> Result<()> {
     provision(&TO_COUNT, logs)
+}
+
+/// Makes sure that Java programs can be compiled.
+///
+/// # Errors
+/// Names what is missing and the packages to install.
+pub fn provision_java_compiler(logs: &Path) -> Result<()> {
+    provision(&FOR_PEERS, logs)
 }
 
 /// Installs Debian packages, by `sudo` where this user is not root.

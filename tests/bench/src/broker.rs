@@ -164,7 +164,9 @@ impl Progress {
         // A reader of committed records would wait for transactions that are being committed.
         client.set("group.id", group).set("isolation.level", "read_uncommitted");
         let mut list = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| drop(list.add_partition(topic, partition)));
+        (0..PARTITIONS).for_each(|partition| {
+            list.add_partition(topic, partition);
+        });
         Ok(Self { consumer: client.create().context("a Kafka consumer cannot be made")?, list })
     }
 
