@@ -14,6 +14,7 @@ mod run;
 mod settings;
 mod visit;
 
+pub mod evidence;
 pub mod native;
 pub mod payment;
 

@@ -37,12 +37,13 @@ pub struct Encoding {
     pub format: Format,
 }
 
-/// The record of an output.
+/// The record of an output. Evidence is between Tillwatch and itself, and compact whatever readers of the other topics prefer.
 ///
 /// # Panics
 /// Never: what an output holds can be written in both formats.
 #[must_use]
 pub fn encode(output: &Output, encoding: Encoding) -> Message {
+    let encoding = if matches!(output.data, Data::Evidence(_)) { Encoding::default() } else { encoding };
     let (content_type, value) = match (encoding.mode, encoding.format) {
         (Mode::Binary, format) => (format.media_type(), format.write(&Payload(&output.data))),
         (Mode::Structured, format) => {

@@ -1,5 +1,6 @@
 //! The engine with plain Rust rules: the same outputs however the records are cut, crashed, restored and spread over partitions.
 
+mod evidence;
 mod exact;
 mod limits;
 mod time;
