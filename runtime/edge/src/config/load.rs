@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use super::{BUILT_IN, Config, Problem, Problems, Rule, check};
@@ -64,7 +64,7 @@ pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Pro
             problems.push(Problem::new(name, what));
         }
     }
-    let mut config = read(table, &mut problems);
+    let mut config: Config = read_table(table, "", &mut problems).unwrap_or_default();
     for id in BUILT_IN {
         config.rules.entry(id.to_owned()).or_default();
     }
@@ -72,11 +72,12 @@ pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Pro
     (config, problems)
 }
 
-/// Reads the table; what cannot be read is reported and left at its default.
-fn read(mut table: Table, problems: &mut Vec<Problem>) -> Config {
+/// Reads a table that stands at `at`; what cannot be read is reported with its path and left at its default. None where there is no default.
+pub(crate) fn read_table<T: DeserializeOwned>(mut table: Table, at: &str, problems: &mut Vec<Problem>) -> Option<T> {
+    let mut removed = false;
     loop {
-        match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone())) {
-            Ok(config) => return config,
+        match serde_path_to_error::deserialize::<_, T>(Value::Table(table.clone())) {
+            Ok(read) => return Some(read),
             Err(error) => {
                 let path: Vec<String> = error
                     .path()
@@ -87,9 +88,19 @@ fn read(mut table: Table, problems: &mut Vec<Problem>) -> Config {
                     })
                     .collect();
                 let message = error.inner().to_string();
-                problems.push(Problem::new(error.path().to_string(), advice(message.trim_end())));
+                // What was taken out is missing, and that it was wrong has been said.
+                if !(removed && path.is_empty()) {
+                    let inner = error.path().to_string();
+                    let key = match (at, path.is_empty()) {
+                        ("", _) => inner,
+                        (at, true) => at.to_owned(),
+                        (at, false) => format!("{at}.{inner}"),
+                    };
+                    problems.push(Problem::new(key, advice(message.trim_end())));
+                }
+                removed = true;
                 if !remove(&mut table, &path) {
-                    return Config::default();
+                    return None;
                 }
             }
         }
