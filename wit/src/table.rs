@@ -115,7 +115,7 @@ macro_rules! for_each_field {
             (PARAM_LAG, param_lag, "param_lag", Integer, "Parameter versions behind."),
             (CERT_EXPIRES, cert_expires, "cert_expires", Instant, "End of the certificate."),
             (ERROR, error, "error", Text, "Error text."),
-            (HOST, host, "host", Text, "Acquirer host."),
+            (HOST, host, "host", Text, "The acquirer's host that takes the payment, or that a sample is of."),
             (TOTAL, total, "total", Integer, "Requests in the interval."),
             (FAILED, failed, "failed", Integer, "Failed ones."),
             (TIMED_OUT, timed_out, "timed_out", Integer, "Timed out ones."),
@@ -148,6 +148,7 @@ macro_rules! for_each_field {
             (LATE_WINDOW, late_window, "late_window", Flag, "The finding's window was opened by a late event."),
             (WHY, why, "why", Text, "Why `unresolved` was decided."),
             (CHAIN, chain, "chain", Text, "Command kind of a chain that ran out."),
+            (MAINTENANCE, maintenance, "maintenance", Flag, "It is down on purpose, and that was announced."),
         }
     };
 }
@@ -189,6 +190,7 @@ pub static COMMON: &[FieldId] = &[
     FieldId::TERMINAL,
     FieldId::MERCHANT,
     FieldId::ACQUIRER,
+    FieldId::HOST,
     FieldId::OPERATOR,
     FieldId::RAIL,
     FieldId::APP_VERSION,
@@ -299,18 +301,19 @@ pub static EVENTS: &[EventType] = &[
             FieldId::PARAM_LAG,
             FieldId::CERT_EXPIRES,
             FieldId::ERROR,
+            FieldId::MAINTENANCE,
         ],
     },
     EventType {
         name: "pos.host.sample",
         about_payment: false,
         fields: &[
-            FieldId::HOST,
             FieldId::TOTAL,
             FieldId::FAILED,
             FieldId::TIMED_OUT,
             FieldId::P95_MS,
             FieldId::REACHABLE,
+            FieldId::MAINTENANCE,
         ],
     },
     EventType { name: "pos.batch.result", about_payment: false, fields: &[FieldId::STATE, FieldId::CODE] },
