@@ -76,6 +76,7 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
         busy_hours: false,
         heartbeat_ms: 30_000,
         faults: Faults::demo(),
+        ..Options::default()
     })
     .map_err(Exit::usage)?;
     let metrics = Arc::new(Metrics::new());

@@ -1,13 +1,14 @@
 //! `tillwatch simulate`.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::PathBuf,
     time::Duration,
 };
 
 use clap::ValueEnum;
+use serde::Serialize;
 use tillwatch_core::Instant;
 use tillwatch_kafka::{produce::Producer, read::Reader};
 
@@ -17,7 +18,7 @@ use crate::{
     config::Environment,
     feedback::Seen,
     shutdown::Shutdown,
-    simulate::{Emitted, Faults, Fleet, Options, Order},
+    simulate::{Emitted, Faults, Fleet, Inject, Options, Order, Preset, Scenario, parse_length},
     telemetry, wiring,
 };
 
@@ -30,15 +31,25 @@ const FLUSH_MAX: Duration = Duration::from_secs(30);
 /// Longest wait before commands are looked for again.
 const WAIT_MAX: Duration = Duration::from_millis(50);
 
+/// How long customers come where nothing is said, ms.
+const DURATION_MS: Instant = 60 * 60_000;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tillwatch simulate --seed 7 --duration 1h --truth truth.jsonl > events.jsonl
-  tillwatch simulate --duration 2h --faults none --fault jam=0.1 | tillwatch replay -
+  tillwatch simulate --duration 2h --faults none --fault decline=0.1 | tillwatch replay -
+  tillwatch simulate --faults day --duration 24h --terminals 1000 --sites 200 > day.jsonl
+  tillwatch simulate --inject N4@host:A01/H1 --inject H1@terminal,from=5m,for=20m,strength=60 --truth truth.jsonl
+  tillwatch simulate --scenario scenario.toml --seed 8 --truth truth.jsonl
   tillwatch simulate --to kafka --config tillwatch.toml --terminals 1000 --pace real
   tillwatch simulate --to kafka --config tillwatch.toml --pace 5000
 
+--inject takes a cause (N1 to N4, H1 to H4, S1 to S4, P1 to P4, maintenance, customer, mixed), a scope (terminal, site, acquirer, host,
+version, operator or region; with :ID, or one that the seed draws; several joined by + must all hold), and where wanted from= (10m),
+for= (15m) and strength= (80; from 50 on it passes the thresholds of its rule, below 30 it is a near miss).
+
 The same seed and options give the same bytes, as long as no commands come back. With `--to kafka --pace real` the terminals act on the
-commands they get. Exit codes: 0, 1 it could not be written, 2 bad usage or configuration.")]
+commands they get. Exit codes: 0, 1 it could not be written, 2 bad usage, scenario or configuration.")]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
@@ -48,31 +59,55 @@ pub(super) struct Args {
     /// `full` (as fast as it goes), `real` (as it happens), or events a second
     #[arg(long, default_value = "full", value_parser = pace)]
     pace: Pace,
-    /// The same seed gives the same fleet
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Terminals
-    #[arg(long, default_value_t = 20)]
-    terminals: u32,
-    /// Sites that they are spread over
-    #[arg(long, default_value_t = 4)]
-    sites: u32,
-    /// Payments an hour of each terminal, in the mean
-    #[arg(long, default_value_t = 30.0)]
-    payments_per_hour: f64,
-    /// When the first customer may come (RFC 3339); with `--pace real` always now
+    /// A fleet and its faults from a file, TOML or JSON; flags win over it
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// The same seed gives the same fleet [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Terminals [default: 20]
+    #[arg(long)]
+    terminals: Option<u32>,
+    /// Sites that they are spread over [default: 4]
+    #[arg(long)]
+    sites: Option<u32>,
+    /// Regions that the sites are spread over [default: 1]
+    #[arg(long)]
+    regions: Option<u32>,
+    /// Acquirers; a site has one [default: 3]
+    #[arg(long)]
+    acquirers: Option<u32>,
+    /// Hosts of each acquirer; a terminal has one [default: 2]
+    #[arg(long)]
+    hosts: Option<u32>,
+    /// Versions of the app in the field [default: 2]
+    #[arg(long)]
+    versions: Option<u32>,
+    /// Versions of the parameters in the field [default: 2]
+    #[arg(long)]
+    params: Option<u32>,
+    /// Receipts on a roll of paper, 0: it never runs out [default: 0, with `--faults day` 1000]
+    #[arg(long)]
+    roll: Option<u32>,
+    /// Payments an hour of each terminal, in the mean [default: 30]
+    #[arg(long)]
+    payments_per_hour: Option<f64>,
+    /// When the first customer may come (RFC 3339); with `--pace real` always now [default: 2026-01-05T00:00:00Z]
     #[arg(long, value_parser = parse_rfc3339)]
     start: Option<Instant>,
-    /// How long customers come, as 90s, 30m or 2h
-    #[arg(long, default_value = "1h", value_parser = duration)]
-    duration: Instant,
-    /// What goes wrong: `none`, `some` or `demo`
-    #[arg(long, value_enum, default_value = "some")]
-    faults: Preset,
-    /// One fault's probability, as `jam=0.1`; may be given again
+    /// How long customers come, as 90s, 30m or 2h [default: 1h]
+    #[arg(long, value_parser = duration)]
+    duration: Option<Instant>,
+    /// What goes wrong now and then [default: some]
+    #[arg(long, value_enum)]
+    faults: Option<Preset>,
+    /// One fault's probability, as `printer_jam=0.1`; may be given again
     #[arg(long, value_name = "NAME=PROBABILITY", value_parser = fault)]
     fault: Vec<(String, f64)>,
-    /// Side file for the truth about every payment, one JSON object a line
+    /// A fault with a cause at one place and time, as `N4@host:A01/H1,from=10m,for=15m,strength=80`; may be given again
+    #[arg(long, value_name = "CAUSE@SCOPE")]
+    inject: Vec<Inject>,
+    /// Side file for the truth about every injected fault and every payment, one JSON object a line
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
 }
@@ -83,13 +118,6 @@ enum Target {
     Jsonl,
     /// The input topic in Kafka
     Kafka,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Preset {
-    None,
-    Some,
-    Demo,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,8 +139,7 @@ fn pace(text: &str) -> Result<Pace, String> {
 }
 
 fn duration(text: &str) -> Result<Instant, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().map_err(|error| format!("{text:?} is no duration: {error}"))?;
-    Instant::try_from(parsed.as_millis()).ok().filter(|ms| *ms > 0).ok_or_else(|| format!("{text:?} is out of range"))
+    parse_length(text).and_then(|ms| if ms > 0 { Ok(ms) } else { Err(format!("{text:?} is out of range")) })
 }
 
 fn fault(text: &str) -> Result<(String, f64), String> {
@@ -125,8 +152,8 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     let config = args.config.load(environment)?;
     telemetry::start(&config.telemetry);
     let clock = Wall::new();
-    let options = options(args, &clock)?;
-    let stop_at = options.start.saturating_add(args.duration);
+    let (options, duration) = options(args, &clock)?;
+    let stop_at = options.start.saturating_add(duration);
     let fleet = Fleet::new(options).map_err(Exit::usage)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals().map_err(Exit::failed)?;
@@ -154,27 +181,41 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     Simulation { fleet, sink, truth, clock, shutdown, pace: args.pace, stop_at, emitted: 0, payments: 0 }.run()
 }
 
-fn options(args: &Args, clock: &Wall) -> Result<Options, Exit> {
-    let mut faults = match args.faults {
-        Preset::None => Faults::none(),
-        Preset::Some => Faults::some(),
-        Preset::Demo => Faults::demo(),
+/// The fleet that file and flags ask for, and how long its customers come.
+fn options(args: &Args, clock: &Wall) -> Result<(Options, Instant), Exit> {
+    let (file, origin) = match &args.scenario {
+        Some(path) => {
+            let origin = path.display().to_string();
+            let text =
+                fs::read_to_string(path).map_err(|error| Exit::usage(format!("cannot read {origin}: {error}")))?;
+            (Scenario::parse(&text, &origin).map_err(Exit::usage)?, origin)
+        }
+        None => (Scenario::default(), "flags".to_owned()),
     };
-    for (name, probability) in &args.fault {
+    if let Some((name, _)) = args.fault.iter().find(|(name, _)| !Faults::names().contains(&name.as_str())) {
         let known = Faults::names().join(", ");
-        faults.set(name, *probability).map_err(|error| Exit::usage(format!("--fault: {error}. There are {known}")))?;
+        return Err(Exit::usage(format!("--fault: there is no fault {name}. There are {known}")));
     }
-    let given = args.start.unwrap_or(Options::default().start);
-    let start = if args.pace == Pace::Real { clock.now() } else { given };
-    Ok(Options {
-        seed: args.seed,
-        terminals: args.terminals,
-        sites: args.sites,
+    let start = if args.pace == Pace::Real { Some(clock.now()) } else { args.start.or(file.start) };
+    let duration = args.duration.or(file.duration).unwrap_or(DURATION_MS);
+    let scenario = Scenario {
+        seed: args.seed.or(file.seed),
+        terminals: args.terminals.or(file.terminals),
+        sites: args.sites.or(file.sites),
+        regions: args.regions.or(file.regions),
+        acquirers: args.acquirers.or(file.acquirers),
+        hosts: args.hosts.or(file.hosts),
+        versions: args.versions.or(file.versions),
+        params: args.params.or(file.params),
+        roll: args.roll.or(file.roll),
         start,
-        payments_per_hour: args.payments_per_hour,
-        faults,
-        ..Options::default()
-    })
+        payments_per_hour: args.payments_per_hour.or(file.payments_per_hour),
+        preset: args.faults.or(file.preset),
+        faults: file.faults.into_iter().chain(args.fault.iter().cloned()).collect(),
+        inject: file.inject.into_iter().chain(args.inject.iter().cloned()).collect(),
+        ..file
+    };
+    Ok((scenario.options(&origin).map_err(Exit::usage)?, duration))
 }
 
 /// Where records go to.
@@ -198,6 +239,9 @@ struct Simulation<'a> {
 
 impl Simulation<'_> {
     fn run(mut self) -> Result<(), Exit> {
+        for injected in self.fleet.injected() {
+            self.tell(&injected)?;
+        }
         let mut stopped = false;
         while let Some(due) = self.fleet.due() {
             if !stopped && (due >= self.stop_at || self.shutdown.requested()) {
@@ -266,10 +310,15 @@ impl Simulation<'_> {
     fn tell_truths(&mut self) -> Result<(), Exit> {
         for truth in self.fleet.truths() {
             self.payments += 1;
-            serde_json::to_writer(&mut self.truth, &truth).map_err(Exit::failed)?;
-            self.truth.write_all(b"\n").map_err(Exit::failed)?;
+            self.tell(&truth)?;
         }
         Ok(())
+    }
+
+    /// A line of the side file.
+    fn tell(&mut self, truth: &impl Serialize) -> Result<(), Exit> {
+        serde_json::to_writer(&mut self.truth, truth).map_err(Exit::failed)?;
+        self.truth.write_all(b"\n").map_err(Exit::failed)
     }
 }
 

@@ -9,6 +9,7 @@ mod schema;
 
 use std::{fmt, fs, io, path::Path};
 
+pub(crate) use load::read_table;
 pub use load::{Environment, PREFIX, parse};
 pub use schema::{
     BUILT_IN, Commands, Commit, Components, Config, Embedded, Engine, Feed, Format, Http, Kafka, Level, Log, LogFormat,

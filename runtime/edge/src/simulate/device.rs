@@ -1,4 +1,4 @@
-//! Printer, power and heartbeats.
+//! Printer, paper and power.
 
 use serde_json::json;
 use tillwatch_core::Instant;
@@ -6,8 +6,18 @@ use tillwatch_core::Instant;
 use super::{
     faults::Fault,
     fleet::{Fleet, Sender, Step},
+    terminal::Broken,
     truth::Fact,
 };
+
+/// Receipts left from which on a printer says that its paper is low.
+pub(super) const PAPER_LOW: u32 = 20;
+
+/// What a printer has that takes jobs and prints nothing: it says that it is well.
+pub(super) const SILENT: &str = "silent";
+
+/// How long it takes until somebody has found a new roll, ms.
+const NEW_ROLL_MS: (i64, i64) = (60_000, 240_000);
 
 /// How long somebody who has been told what to do takes to mend a printer, ms.
 const GUIDED_MS: (i64, i64) = (15_000, 40_000);
@@ -15,7 +25,9 @@ const GUIDED_MS: (i64, i64) = (15_000, 40_000);
 impl Fleet {
     /// Prints a receipt; whether the printer takes the job.
     pub(super) fn print(&mut self, id: u64, duplicate: bool, now: Instant) -> bool {
-        let Some(payment) = self.payments.get(&id) else { return false };
+        let Some(payment) = self.payments.get(&id).filter(|payment| duplicate || !payment.cut_off) else {
+            return false;
+        };
         let (index, plan) = (payment.terminal, payment.plan.clone());
         let breaks = match plan.fault.filter(|_| !duplicate) {
             Some(Fault::printer_no_paper) => Some("no-paper"),
@@ -24,25 +36,41 @@ impl Fleet {
             _ => None,
         };
         if let Some(fault) = breaks.filter(|_| self.terminals[index].printer.is_none()) {
-            self.terminals[index].printer = Some(fault);
-            self.plan_repair(index, now + plan.repair_ms);
-            self.tell_printer(index, now + 800);
+            self.break_printer(index, fault, plan.repair_ms, now);
+        } else if self.terminals[index].roll == Some(0) && self.terminals[index].printer.is_none() {
+            let after = self.terminals[index].luck.between(NEW_ROLL_MS.0, NEW_ROLL_MS.1);
+            self.break_printer(index, "no-paper", after, now);
         }
-        if let Some(fault) = self.terminals[index].printer {
+        let broken = self.terminals[index].printer;
+        if let Some(broken) = broken
+            && let Some(payment) = self.payments.get_mut(&id)
+        {
+            payment.plan.blame = payment.plan.blame.or(broken.blame);
+            payment.receipt_failed = true;
+        }
+        if let Some(Broken { fault, .. }) = broken.filter(|broken| broken.fault != SILENT) {
             let failed = vec![("state", json!("failed")), ("fault", json!(fault))];
             self.tell(Sender::Terminal, id, ("pos.print.result", failed), Some(Fact::PrintFailed), now);
             return false;
         }
         let accepted = vec![("state", json!("accepted"))];
         self.tell(Sender::Terminal, id, ("pos.print.result", accepted), Some(Fact::PrintTried), now);
-        if duplicate || plan.fault != Some(Fault::printer_silent) {
+        if broken.is_none() && (duplicate || plan.fault != Some(Fault::printer_silent)) {
+            let terminal = &mut self.terminals[index];
+            terminal.roll = terminal.roll.map(|left| left.saturating_sub(1));
             self.plan(now + plan.print_ms, Step::Printed(id, duplicate));
         }
         true
     }
 
+    fn break_printer(&mut self, index: usize, fault: &'static str, repair_ms: i64, now: Instant) {
+        self.terminals[index].printer = Some(Broken { fault, blame: None });
+        self.plan_repair(index, now + repair_ms);
+        self.plan(now + 800, Step::Status(index));
+    }
+
     pub(super) fn printed(&mut self, id: u64, duplicate: bool, now: Instant) {
-        let Some(payment) = self.payments.get_mut(&id) else { return };
+        let Some(payment) = self.payments.get_mut(&id).filter(|payment| duplicate || !payment.cut_off) else { return };
         payment.printed = true;
         if payment.has(Fault::receipt_lost) && !duplicate {
             return;
@@ -70,15 +98,13 @@ impl Fleet {
 
     pub(super) fn printer_repaired(&mut self, index: usize, repair: u64, now: Instant) {
         let terminal = &mut self.terminals[index];
-        if terminal.repair == repair && terminal.printer.take().is_some() {
-            self.tell_printer(index, now);
+        let broken = if terminal.repair == repair { terminal.printer.take() } else { None };
+        if let Some(broken) = broken {
+            if broken.fault == "no-paper" {
+                terminal.roll = terminal.roll.map(|_| self.options.roll);
+            }
+            self.device_status(index, now);
         }
-    }
-
-    fn tell_printer(&mut self, index: usize, now: Instant) {
-        let state = self.terminals[index].printer.unwrap_or("ok");
-        let status = vec![("printer", json!(state)), ("ped", json!("ok")), ("battery_pct", json!(90))];
-        self.send(Sender::Terminal, index, None, "pos.device.status", status, now);
     }
 
     /// Switches a terminal off for some minutes; those in line go elsewhere.
@@ -87,38 +113,11 @@ impl Fleet {
         terminal.off_until = now + terminal.customers.between(180_000, 900_000);
         terminal.line = 0;
         let until = terminal.off_until;
-        let state = vec![("state", json!("stop")), ("version", json!("3.4.1"))];
-        self.send(Sender::Terminal, index, None, "pos.app.state", state, now);
+        self.app_state(index, "stop", None, now);
         self.plan(until, Step::SwitchedOn(index));
     }
 
     pub(super) fn switched_on(&mut self, index: usize, now: Instant) {
-        let state = vec![("state", json!("start")), ("version", json!("3.4.1"))];
-        self.send(Sender::Terminal, index, None, "pos.app.state", state, now);
-    }
-
-    /// A sign of life, and every fourth time how the network is.
-    pub(super) fn heartbeat(&mut self, index: usize, now: Instant) {
-        if self.stopped() {
-            return;
-        }
-        self.plan(now + self.options.heartbeat_ms, Step::Heartbeat(index));
-        let terminal = &mut self.terminals[index];
-        if terminal.off_until > now {
-            return;
-        }
-        if terminal.network.below(4) > 0 {
-            let state = vec![("state", json!("heartbeat")), ("version", json!("3.4.1"))];
-            self.send(Sender::Terminal, index, None, "pos.app.state", state, now);
-            return;
-        }
-        let sample = vec![
-            ("link", json!("wifi")),
-            ("rtt_ms", json!(terminal.network.between(15, 90))),
-            ("loss_pct", json!(0)),
-            ("gateway_ok", json!(true)),
-            ("probe_ok", json!(true)),
-        ];
-        self.send(Sender::Terminal, index, None, "pos.net.sample", sample, now);
+        self.app_state(index, "start", None, now);
     }
 }

@@ -40,6 +40,17 @@ impl Dice {
     pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
+
+    /// True so many times of a thousand.
+    pub(super) fn permille(&mut self, share: u64) -> bool {
+        self.below(1_000) < share
+    }
+
+    /// One of these.
+    pub(super) fn of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
+        let count = u64::try_from(some.len()).expect("invariant: a count fits");
+        &some[usize::try_from(self.below(count)).expect("invariant: below a count")]
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +67,7 @@ mod tests {
         }
         assert!(rolls.iter().all(|(one, _)| (-3..=3).contains(one)));
         assert!(!one.chance(0.0) && one.chance(1.0));
+        assert!(!one.permille(0) && one.permille(1_000));
+        assert!([4, 5].contains(one.of(&[4, 5])));
     }
 }

@@ -6,6 +6,11 @@ use serde_json::Value;
 use tillwatch_core::{Instant, output::rfc3339};
 
 use super::{
+    cause::Cause,
+    dice::Dice,
+    faults::{Fault, Faults},
+    hosts::Host,
+    inject::{Calendar, Injected},
     options::{Options, OptionsError},
     orders::{Desk, Order},
     outbox::{Data, Draft, Emitted, Journey, Outbox},
@@ -25,6 +30,9 @@ const BUSY: [f64; 24] = [
 
 /// Customers in line; one more goes elsewhere.
 const LINE_MAX: u32 = 3;
+
+/// The stream of chance that belongs to no terminal.
+const FLEET_STREAM: u64 = u64::MAX;
 
 /// How long after its beginning a payment's truth is told, ms: longer than every command about it.
 const OVER_MS: i64 = 20 * 60_000;
@@ -49,6 +57,19 @@ pub(super) enum Step {
     PrinterRepaired(usize, u64),
     SwitchedOn(usize),
     Heartbeat(usize),
+    Status(usize),
+    NetFailed(usize, (&'static str, &'static str)),
+    AppFailed(usize, &'static str),
+    HostMissed(usize),
+    HostSample(usize),
+    Shift(usize),
+    Settle(usize),
+    Unbalanced(usize),
+    Again(u64),
+    Begins(usize),
+    Spell(usize, usize),
+    SpellOver(usize, usize),
+    Restart(usize, usize),
     Ordered(Box<Order>),
     Finished(Box<Order>, &'static str, &'static str),
     Queried(Box<Order>),
@@ -71,6 +92,10 @@ pub struct Fleet {
     pub(super) payments: BTreeMap<u64, Payment>,
     pub(super) by_key: BTreeMap<String, u64>,
     pub(super) desk: Desk,
+    pub(super) hosts: Vec<Host>,
+    pub(super) calendar: Calendar,
+    /// Chance that is nobody's own.
+    dice: Dice,
     begun: u64,
     agenda: BTreeMap<(Instant, u64), Step>,
     steps: u64,
@@ -87,9 +112,20 @@ impl Fleet {
     /// Options that make no fleet.
     pub fn new(options: Options) -> Result<Self, OptionsError> {
         options.check()?;
-        let terminals = (0..options.terminals).map(|index| Terminal::new(index, &options)).collect();
+        let mut terminals: Vec<Terminal> = (0..options.terminals).map(|index| Terminal::new(index, &options)).collect();
+        let mut dice = Dice::new(options.seed, FLEET_STREAM);
+        let calendar = Calendar::draw(&options.inject, options.start, &mut terminals, &mut dice);
+        // In the order of `Terminal::host_number`.
+        let hosts = (0..options.regions).flat_map(|region| {
+            let acquirers =
+                (0..options.acquirers).flat_map(|acquirer| (0..options.hosts).map(move |host| (acquirer, host)));
+            acquirers.map(move |(acquirer, host)| Host::new(region, acquirer, host)).collect::<Vec<_>>()
+        });
         let mut fleet = Self {
             terminals,
+            hosts: hosts.collect(),
+            calendar,
+            dice,
             payments: BTreeMap::new(),
             by_key: BTreeMap::new(),
             desk: Desk::default(),
@@ -105,6 +141,10 @@ impl Fleet {
         for terminal in 0..fleet.terminals.len() {
             fleet.first_steps(terminal);
         }
+        if fleet.options.heartbeat_ms > 0 {
+            fleet.first_host_samples();
+        }
+        fleet.first_spells();
         Ok(fleet)
     }
 
@@ -112,6 +152,7 @@ impl Fleet {
         let start = self.options.start;
         let arrival = self.next_arrival(terminal, start);
         self.plan(arrival, Step::Arrive(terminal));
+        self.first_turns(terminal);
         if self.options.heartbeat_ms > 0 {
             let first = self.terminals[terminal].network.between(0, self.options.heartbeat_ms);
             self.plan(start + first, Step::Heartbeat(terminal));
@@ -152,6 +193,12 @@ impl Fleet {
         std::mem::take(&mut self.truths)
     }
 
+    /// The truth about the faults that were injected.
+    #[must_use]
+    pub fn injected(&self) -> Vec<Injected> {
+        self.calendar.truths(&self.terminals)
+    }
+
     /// No customers and no heartbeats from now on. What runs goes on to its end; the truths of payments that are not over follow with the
     /// last of it.
     pub fn stop(&mut self) {
@@ -179,6 +226,19 @@ impl Fleet {
             Step::PrinterRepaired(terminal, repair) => self.printer_repaired(terminal, repair, now),
             Step::SwitchedOn(terminal) => self.switched_on(terminal, now),
             Step::Heartbeat(terminal) => self.heartbeat(terminal, now),
+            Step::Status(terminal) => self.device_status(terminal, now),
+            Step::NetFailed(terminal, error) => self.net_sample(terminal, Some(error), now),
+            Step::AppFailed(terminal, error) => self.app_state(terminal, "heartbeat", Some(error), now),
+            Step::HostMissed(host) => self.hosts[host].missed(),
+            Step::HostSample(host) => self.host_sample(host, now),
+            Step::Shift(terminal) => self.shift(terminal, now),
+            Step::Settle(terminal) => self.settle(terminal, now),
+            Step::Unbalanced(terminal) => self.settled(terminal, Sender::Gateway, true, now),
+            Step::Again(payment) => self.again(payment, now),
+            Step::Begins(trouble) => self.begins(trouble, now),
+            Step::Spell(terminal, trouble) => self.spell(terminal, trouble, now),
+            Step::SpellOver(terminal, trouble) => self.spell_over(terminal, trouble, now),
+            Step::Restart(terminal, trouble) => self.restart(terminal, trouble, now),
             Step::Ordered(order) => self.carry_out(*order, now),
             Step::Finished(order, state, detail) => self.finish(&order, state, detail, now),
             Step::Queried(order) => self.queried(&order, now),
@@ -203,7 +263,7 @@ impl Fleet {
         let next = self.next_arrival(index, now);
         self.plan(next, Step::Arrive(index));
         let terminal = &mut self.terminals[index];
-        if terminal.off_until > now {
+        if !terminal.serves(now) {
             return;
         }
         if terminal.busy {
@@ -282,10 +342,25 @@ impl Fleet {
         data: Data,
         now: Instant,
     ) -> Instant {
+        self.send_after(0, sender, index, about, kind, data, now)
+    }
+
+    /// Sends an event that takes so many ms more than others.
+    #[allow(clippy::too_many_arguments, reason = "they are what an event is made of")]
+    pub(super) fn send_after(
+        &mut self,
+        delay: i64,
+        sender: Sender,
+        index: usize,
+        about: Option<(&str, &'static str)>,
+        kind: &'static str,
+        data: Data,
+        now: Instant,
+    ) -> Instant {
         let terminal = &mut self.terminals[index];
         let mut fields = common(terminal, sender, about);
         fields.extend(data);
-        let mut journey = Journey::draw(now, &self.options.faults, &mut terminal.network);
+        let mut journey = Journey::draw(now + delay, &self.options.faults, &mut terminal.network);
         let (id, time, source) = match sender {
             Sender::Terminal => {
                 terminal.events += 1;
@@ -295,14 +370,14 @@ impl Fleet {
                     journey.ingest += shift;
                     journey.again = journey.again.map(|again| again + shift);
                 }
-                let source = format!("/r/cn-east/s/{}/t/{}", terminal.site, terminal.id);
+                let source = format!("/r/{}/s/{}/t/{}", terminal.region, terminal.site, terminal.id);
                 (format!("{}-{:08}", terminal.id, terminal.events), now + terminal.skew_ms, source)
             }
             outside => {
                 self.outside_events += 1;
                 let source = match outside {
-                    Sender::OrderSystem => format!("/r/cn-east/s/{}/orders", terminal.site),
-                    _ => format!("/r/cn-east/g/{}", terminal.acquirer),
+                    Sender::OrderSystem => format!("/r/{}/s/{}/orders", terminal.region, terminal.site),
+                    _ => format!("/r/{}/g/{}", terminal.region, terminal.acquirer),
                 };
                 (format!("G-{:010}", self.outside_events), now, source)
             }
@@ -313,11 +388,35 @@ impl Fleet {
         journey.ingest
     }
 
+    /// How much later than other events a piece of telemetry comes, ms; none where it never does.
+    pub(super) fn evidence_delay(&mut self, index: usize) -> Option<i64> {
+        draw_evidence(&self.options.faults, &mut self.terminals[index].network)
+    }
+
+    /// Sends telemetry that is about no terminal.
+    pub(super) fn send_evidence(&mut self, draft: &Draft<'_>, now: Instant) {
+        let faults = &self.options.faults;
+        if let Some(delay) = draw_evidence(faults, &mut self.dice) {
+            let journey = Journey::draw(now + delay, faults, &mut self.dice);
+            self.outbox.send(draft, &journey);
+        }
+    }
+
+    /// Why a payment went as it did, where there is a reason.
+    fn cause_of(&self, payment: &Payment) -> Option<Cause> {
+        let injected = payment.plan.blame.map(|number| self.calendar.get(number).cause);
+        let printer = payment.receipt_failed.then_some(Cause::H1);
+        injected.or_else(|| payment.plan.fault.and_then(Fault::cause)).or(printer)
+    }
+
     fn over(&mut self, id: u64, now: Instant) {
         let Some(payment) = self.payments.remove(&id) else { return };
         self.by_key.remove(&payment.key);
         let terminal = &self.terminals[payment.terminal];
-        let expected = payment.timeline.expect(payment.plan.rail, terminal.skew_ms < 0, now);
+        let mut expected = payment.timeline.expect(payment.plan.rail, terminal.skew_ms < 0, now);
+        if payment.plan.twin {
+            expected.may.extend(["double-charge-risk", "double-charge"]);
+        }
         let paid = matches!(payment.booked, Booked::Paid | Booked::Back);
         self.truths.push(Truth {
             terminal: terminal.id.clone(),
@@ -325,7 +424,9 @@ impl Fleet {
             rail: payment.plan.rail.name(),
             amount: payment.plan.amount,
             currency: "CNY",
-            fault: payment.plan.fault.map(super::faults::Fault::name),
+            fault: payment.plan.fault.map(Fault::name),
+            cause: self.cause_of(&payment),
+            blame: payment.plan.blame,
             started_at: rfc3339(payment.started),
             approved: paid,
             money: match payment.booked {
@@ -344,11 +445,20 @@ impl Fleet {
     }
 }
 
+/// How much later than other events a piece of telemetry comes, ms; none where it never does.
+fn draw_evidence(faults: &Faults, dice: &mut Dice) -> Option<i64> {
+    if faults.evidence_lost > 0.0 && dice.chance(faults.evidence_lost) {
+        return None;
+    }
+    let late = faults.evidence_late > 0.0 && dice.chance(faults.evidence_late);
+    Some(if late { dice.between(1_000, 30_000) } else { 0 })
+}
+
 /// The fields that every event of a terminal has.
 fn common(terminal: &Terminal, sender: Sender, about: Option<(&str, &'static str)>) -> Data {
     let text = |text: &str| Value::from(text);
     let mut fields = vec![
-        ("region", text("cn-east")),
+        ("region", text(&terminal.region)),
         ("site", text(&terminal.site)),
         ("terminal", text(&terminal.id)),
         ("merchant", text(&terminal.merchant)),
@@ -357,9 +467,12 @@ fn common(terminal: &Terminal, sender: Sender, about: Option<(&str, &'static str
     if sender == Sender::Terminal {
         fields.extend([
             ("operator", text(&terminal.operator)),
-            ("app_version", text("3.4.1")),
-            ("param_version", text("2026-01")),
+            ("app_version", text(&terminal.app_version)),
+            ("param_version", text(&terminal.param_version)),
         ]);
+    }
+    if sender == Sender::Gateway {
+        fields.push(("host", text(&terminal.host)));
     }
     fields.extend(about.map(|(_, rail)| ("rail", text(rail))));
     fields

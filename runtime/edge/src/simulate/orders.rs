@@ -142,10 +142,11 @@ impl Fleet {
                 let current = [terminal.current, terminal.last].contains(&Some(id));
                 (!current).then_some("transaction-current")
             }
-            "not-timed-out" => payment.gave_up.then_some("not-timed-out"),
+            "not-timed-out" => (payment.gave_up || payment.cut_off).then_some("not-timed-out"),
             "not-reversed" => (payment.reversal_sent || payment.booked == Booked::Back).then_some("not-reversed"),
             "reversal-pending" => {
-                let pending = terminal.reversal.is_some_and(|record| record.payment == id) && payment.gave_up;
+                let pending = terminal.reversal.is_some_and(|record| record.payment == id)
+                    && (payment.gave_up || payment.cut_off);
                 (!pending).then_some("reversal-pending")
             }
             _ => Some("unknown-precondition"),

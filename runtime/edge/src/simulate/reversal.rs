@@ -36,7 +36,7 @@ impl Fleet {
             record.tries
         });
         let answer = terminal.answers.between(300, 1_200);
-        if terminal.answers.chance(lost) {
+        if terminal.answers.chance(lost) || terminal.cut_until > now {
             if tries >= TRIES_MAX {
                 terminal.reversal = None;
             }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use tillwatch_core::Instant;
 
-use super::payment::Rail;
+use super::{cause::Cause, payment::Rail};
 
 const SLOW_MS: i64 = 15_000;
 const DELIVERY_MS: i64 = 5_000;
@@ -68,6 +68,10 @@ pub struct Truth {
     pub currency: &'static str,
     /// What befell it, as in [`super::Faults`]; none: nothing.
     pub fault: Option<&'static str>,
+    /// Why, as in `docs/spec/domain.md`, section 3, where there is a reason.
+    pub cause: Option<Cause>,
+    /// The number of the injected fault that changed its course.
+    pub blame: Option<usize>,
     /// When the sale began, RFC 3339.
     pub started_at: String,
     /// Whether the host approved it.

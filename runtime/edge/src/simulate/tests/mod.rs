@@ -1,5 +1,8 @@
 //! How the fleet behaves.
 
+mod causes;
+mod injected;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -17,10 +20,15 @@ fn only(name: &str) -> Options {
     options(Faults::only(name, 1.0).unwrap())
 }
 
-/// Runs a fleet for so long and then to the end of what runs.
+/// Runs a fleet for so many hours and then to the end of what runs.
 fn run(options: Options, hours: i64) -> (Vec<Emitted>, Vec<Truth>) {
+    run_for(options, hours * HOUR_MS)
+}
+
+/// The same in milliseconds.
+fn run_for(options: Options, ms: i64) -> (Vec<Emitted>, Vec<Truth>) {
     let mut fleet = Fleet::new(options.clone()).unwrap();
-    let mut events: Vec<Emitted> = std::iter::from_fn(|| fleet.next(options.start + hours * HOUR_MS)).collect();
+    let mut events: Vec<Emitted> = std::iter::from_fn(|| fleet.next(options.start + ms)).collect();
     fleet.stop();
     events.extend(std::iter::from_fn(|| fleet.next(Instant::MAX)));
     assert_eq!(fleet.due(), None);
@@ -93,7 +101,13 @@ fn records_come_in_ingest_order_with_one_key_and_unique_ids() {
     let mut ids = BTreeSet::new();
     for (event, emitted) in parsed(&events).iter().zip(&events) {
         assert_eq!(event["partitionkey"], emitted.key.as_str());
-        assert_eq!(event["data"]["terminal"], emitted.key.as_str());
+        let data = &event["data"];
+        let text = |name: &str| data[name].as_str().unwrap();
+        if event["type"] == "pos.host.sample" {
+            assert_eq!(format!("{}/{}", text("acquirer"), text("host")), emitted.key);
+        } else {
+            assert_eq!(text("terminal"), emitted.key);
+        }
         let at: jiff::Timestamp = event["ingesttime"].as_str().unwrap().parse().unwrap();
         assert_eq!(at.as_millisecond(), emitted.ingest);
         assert!(ids.insert((event["source"].to_string(), event["id"].to_string())), "{event}");
