@@ -1,5 +1,9 @@
 //! A rule run natively, through the same codecs of pieces, state and settings as in WebAssembly: for tests, tools and measurements.
 
+mod key;
+
+pub use key::Key;
+
 use tillwatch_wit::contract::{Batch, Descriptor, Instant, Trigger, Verdicts, Visit};
 
 use crate::{Rule, describe, make, run};
