@@ -1,7 +1,8 @@
 //! What a Tillwatch rule in Rust depends on, and all that it depends on.
 //!
 //! Owns the [`Rule`] trait, the typed view of a visit ([`Visit`]), the collector of what a rule wants done ([`Out`]), the codecs of pieces
-//! and state behind them, the settings and words of payments that several rules share ([`payment`]) and the export to WebAssembly
+//! and state behind them, what several rules share (the settings and words of payments in [`payment`], causes in [`cause`], evidence for the
+//! second stage in [`evidence`], own findings in [`standing`]) and the export to WebAssembly
 //! ([`export!`]). [`native`] runs the same rule through the same codecs without WebAssembly, for tests and tools. Owns no rule, no clock
 //! and no I/O. How to write a rule: `docs/rules.md`.
 
@@ -14,9 +15,11 @@ mod run;
 mod settings;
 mod visit;
 
+pub mod cause;
 pub mod evidence;
 pub mod native;
 pub mod payment;
+pub mod standing;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

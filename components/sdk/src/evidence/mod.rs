@@ -5,11 +5,13 @@
 //! an operator), and to choose among them somebody must see them all: so every record goes to the region of its terminal, and names the
 //! others as fields (ADR 0012). Never one record an event: a census and a sign sum up an interval, and payments seldom get stuck.
 
+mod collect;
 mod read;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tillwatch_wit::contract::{Derived, Details, Instant, Value};
 
+pub use collect::{Collector, FIELDS, Kind, NAME_BYTES_MAX, Pace, SIGNS_MAX};
 pub use read::read;
 
 /// Type of [`Census`].
@@ -27,7 +29,7 @@ pub const NOTICE: &str = "pos.evidence.notice";
 pub const NOWHERE: &str = "unknown";
 
 /// Who else is in the same boat: what is not known is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cohorts {
     /// Region id.
@@ -206,7 +208,7 @@ impl Ended {
     }
 }
 
-/// What a terminal's telemetry of an interval points to; sent at most once an interval for each (cause, about).
+/// What a terminal's telemetry of an interval points to; sent at most once an interval for each (cause, about, what).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Sign {
     /// Whose telemetry.
@@ -216,6 +218,9 @@ pub struct Sign {
     pub cause: String,
     /// What would be at fault, as a scope: `site:S0012`, `host:A01/h1`, `version:4.2.0`, `terminal:T1`, `operator:…`.
     pub about: String,
+    /// Which sign it is; empty where the rule has but one for the cause.
+    #[serde(default)]
+    pub what: String,
     /// How strongly it speaks, above 0 to 1; negative down to -1 where it speaks against the cause: a sample that was well.
     pub strength: f64,
     /// Observations that say so.
@@ -245,6 +250,7 @@ impl Sign {
         let mut record = Record::new(SIGN, self.cohorts.address(), &self.cohorts);
         record.text("cause", &self.cause);
         record.text("about", &self.about);
+        record.text("what", &self.what);
         record.details.push(("strength".to_owned(), Value::Number(self.strength)));
         record.integer("count", self.count);
         record.integer("of", self.of);

@@ -1,0 +1,274 @@
+//! What a rule has seen of its terminal and not yet told: kept in the rule's state, told once an interval.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tillwatch_wit::{contract::Instant, table::FieldId};
+
+use super::{Census, Cohorts, Sign};
+use crate::{Out, Visit};
+
+/// What a rule declares in its `FIELDS` so that a [`Collector`] learns the cohorts; beside them `id`, for the events that signs name.
+pub const FIELDS: [FieldId; 6] =
+    [FieldId::REGION, FieldId::SITE, FieldId::ACQUIRER, FieldId::HOST, FieldId::OPERATOR, FieldId::APP_VERSION];
+
+/// Signs of one interval; of more, those that came first stay.
+pub const SIGNS_MAX: usize = 24;
+
+/// Longer names of cohorts, signs and events are not kept.
+pub const NAME_BYTES_MAX: usize = 96;
+
+/// How long a rule collects before it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pace {
+    /// At most so long after something that speaks of a fault, ms.
+    pub interval_ms: i64,
+    /// At most so long after something that is only counted, ms.
+    pub calm_ms: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { interval_ms: 10_000, calm_ms: 30_000 }
+    }
+}
+
+impl Pace {
+    /// That both make sense.
+    ///
+    /// # Errors
+    /// The key, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        for (key, value) in [("interval_ms", self.interval_ms), ("calm_ms", self.calm_ms)] {
+            if !(1_000..=300_000).contains(&value) {
+                return Err(format!(
+                    "`evidence.{key}`: {value} is not between 1000 (a second) and 300000 (five minutes)"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sign as a rule names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind<'a> {
+    /// The cause that it speaks for.
+    pub cause: &'a str,
+    /// Its name; the signature of an error where there are many.
+    pub what: &'a str,
+    /// How strongly it speaks, percent.
+    pub percent: u8,
+}
+
+/// What was seen of one sign.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    percent: u8,
+    count: u32,
+    of: u32,
+    value: Option<i64>,
+    /// The first event that says so: type, id, time.
+    event: Option<(String, String, Instant)>,
+}
+
+/// What was seen since it was last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    since: Instant,
+    due: Instant,
+    payments: u32,
+    /// By cause and name.
+    signs: BTreeMap<(String, String), Seen>,
+}
+
+/// Collects evidence of one terminal in a rule's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collector {
+    cohorts: Cohorts,
+    open: Option<Box<Open>>,
+}
+
+impl Collector {
+    /// Learns the cohorts from an event's common fields; the host is the last one of which a gateway told. What was collected in the company
+    /// before is told first, so that each record speaks of one. `terminal` is empty for events that are about none.
+    pub fn learn(&mut self, terminal: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let terminal = Some(terminal).filter(|terminal| !terminal.is_empty());
+        let said = [
+            terminal,
+            visit.region(),
+            visit.site(),
+            visit.acquirer(),
+            visit.host(),
+            visit.operator(),
+            visit.app_version(),
+        ];
+        let said = said.map(|name| name.filter(|name| name.len() <= NAME_BYTES_MAX));
+        let pairs = |cohorts: &mut Cohorts, each: &mut dyn FnMut(&mut String, &str)| {
+            let Cohorts { terminal, region, site, acquirer, host, operator, app_version } = cohorts;
+            let known = [terminal, region, site, acquirer, host, operator, app_version];
+            for (known, said) in known.into_iter().zip(said) {
+                if let Some(said) = said.filter(|said| *said != known.as_str()) {
+                    each(known, said);
+                }
+            }
+        };
+        let mut changed = false;
+        pairs(&mut self.cohorts, &mut |known, _| changed |= !known.is_empty());
+        if changed {
+            self.tell(visit.at(), out);
+        }
+        pairs(&mut self.cohorts, &mut |known, said| said.clone_into(known));
+    }
+
+    /// What the terminal belongs to.
+    #[must_use]
+    pub fn cohorts(&self) -> &Cohorts {
+        &self.cohorts
+    }
+
+    /// When it has to be told; none: nothing was seen.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.open.as_ref().map(|open| open.due)
+    }
+
+    /// A payment has begun.
+    pub fn begun(&mut self, pace: &Pace, visit: &Visit<'_>) {
+        let open = self.open(pace.calm_ms, visit);
+        open.payments = open.payments.saturating_add(1);
+    }
+
+    /// Something speaks for a cause.
+    pub fn sign(&mut self, pace: &Pace, visit: &Visit<'_>, kind: Kind<'_>, value: Option<i64>) {
+        self.count(pace, visit, kind, (1, 1), value);
+    }
+
+    /// Something was looked at and was well: it speaks against a cause.
+    pub fn well(&mut self, pace: &Pace, visit: &Visit<'_>, kind: Kind<'_>, value: Option<i64>) {
+        self.count(pace, visit, kind, (0, 1), value);
+    }
+
+    /// So many of so many observations speak for a cause. `value` is the number that tells; the greatest is kept.
+    pub fn count(
+        &mut self,
+        pace: &Pace,
+        visit: &Visit<'_>,
+        kind: Kind<'_>,
+        (count, of): (u32, u32),
+        value: Option<i64>,
+    ) {
+        let open = self.open(if count > 0 { pace.interval_ms } else { pace.calm_ms }, visit);
+        let key = (kind.cause.to_owned(), kind.what.to_owned());
+        if !open.signs.contains_key(&key) && (open.signs.len() == SIGNS_MAX || kind.what.len() > NAME_BYTES_MAX) {
+            return;
+        }
+        let seen = open.signs.entry(key).or_default();
+        seen.percent = seen.percent.max(kind.percent);
+        seen.count = seen.count.saturating_add(count);
+        seen.of = seen.of.saturating_add(of);
+        seen.value = seen.value.max(value);
+        if count > 0
+            && seen.event.is_none()
+            && let Some(id) = visit.id().filter(|id| id.len() <= NAME_BYTES_MAX)
+        {
+            seen.event = Some((visit.event().to_owned(), id.to_owned(), visit.time()));
+        }
+    }
+
+    /// Tells what was seen, and begins anew.
+    pub fn tell(&mut self, until: Instant, out: &mut Out<'_>) {
+        let Some(open) = self.open.take() else { return };
+        if open.payments > 0 {
+            let census =
+                Census { cohorts: self.cohorts.clone(), payments: i64::from(open.payments), from: open.since, until };
+            out.derive(census.derived());
+        }
+        for ((cause, what), seen) in open.signs {
+            let strength = f64::from(seen.percent) / 100.0;
+            let (event, event_id, event_time) = seen.event.unwrap_or_default();
+            #[allow(clippy::cast_precision_loss, reason = "measurements of a till are small")]
+            let value = seen.value.unwrap_or(0) as f64;
+            let sign = Sign {
+                about: about(&cause, &self.cohorts),
+                cohorts: self.cohorts.clone(),
+                cause,
+                what,
+                strength: if seen.count > 0 { strength } else { -strength },
+                count: i64::from(seen.count),
+                of: i64::from(seen.of),
+                value,
+                event,
+                event_id,
+                event_time,
+            };
+            out.derive(sign.derived());
+        }
+    }
+
+    fn open(&mut self, within_ms: i64, visit: &Visit<'_>) -> &mut Open {
+        let at = visit.at();
+        let open = self.open.get_or_insert_with(|| Box::new(Open { since: at, due: Instant::MAX, ..Open::default() }));
+        open.due = open.due.min(at.saturating_add(within_ms));
+        open
+    }
+}
+
+/// What would be at fault by a cause: the site by its line and its ledger, the host, the version, the operator, and the terminal by everything
+/// else and where the others are not known.
+fn about(cause: &str, cohorts: &Cohorts) -> String {
+    let Cohorts { terminal, site, acquirer, host, operator, app_version, .. } = cohorts;
+    let named = |word: &str, id: &str| (!id.is_empty()).then(|| format!("{word}:{id}"));
+    let scope = match cause {
+        "N1" | "N2" | "N3" | "S2" => named("site", site),
+        "N4" if host.is_empty() => named("acquirer", acquirer),
+        "N4" => named("host", &format!("{acquirer}/{host}")),
+        "S1" | "S3" => named("version", app_version),
+        "P1" | "P2" | "P3" | "P4" => named("operator", operator),
+        _ => None,
+    };
+    scope.unwrap_or_else(|| format!("terminal:{terminal}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cohorts() -> Cohorts {
+        Cohorts {
+            region: "R".to_owned(),
+            site: "S".to_owned(),
+            terminal: "T".to_owned(),
+            acquirer: "A".to_owned(),
+            host: "h".to_owned(),
+            app_version: "v".to_owned(),
+            operator: "o".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_cause_is_about_its_cohort_and_without_one_about_the_terminal() {
+        for (cause, scope) in [
+            ("N1", "site:S"),
+            ("N4", "host:A/h"),
+            ("H1", "terminal:T"),
+            ("S1", "version:v"),
+            ("S2", "site:S"),
+            ("S4", "terminal:T"),
+            ("P3", "operator:o"),
+        ] {
+            assert_eq!(about(cause, &cohorts()), scope);
+            let alone = Cohorts { terminal: "T".to_owned(), ..Cohorts::default() };
+            assert_eq!(about(cause, &alone), "terminal:T");
+        }
+        assert_eq!(about("N4", &Cohorts { host: String::new(), ..cohorts() }), "acquirer:A");
+    }
+
+    #[test]
+    fn paces_out_of_range_are_named() {
+        assert_eq!(Pace::default().check(), Ok(()));
+        let wrong = Pace { interval_ms: 999, ..Pace::default() };
+        assert!(wrong.check().unwrap_err().contains("evidence.interval_ms"));
+    }
+}
