@@ -11,8 +11,7 @@ const CAPABILITIES_MAX: usize = 256;
 const KIND_BYTES_MAX: usize = 128;
 
 /// Types that only the engine writes; a rule that could derive them would forge findings and commands.
-const RESERVED: &[&str] =
-    &["pos.finding.", "pos.command", "pos.evidence", "pos.incident", "pos.dead-letter", "tillwatch.tick"];
+const RESERVED: &[&str] = &["pos.finding.", "pos.command", "pos.incident", "pos.dead-letter", "tillwatch.tick"];
 
 /// All that is wrong with a descriptor, in words for whoever wrote the rule.
 pub(crate) fn problems(descriptor: &Descriptor) -> Vec<String> {
@@ -120,6 +119,7 @@ mod tests {
     #[test]
     fn a_good_descriptor_has_no_problems() {
         assert_eq!(problems(&good()), Vec::<String>::new());
+        assert_eq!(problem_of(|d| d.capabilities.push("derive:pos.evidence.sign".to_owned())), "");
     }
 
     #[test]
