@@ -89,6 +89,26 @@ pub const FINDINGS: &[(&str, &str, &str)] = &[
         "{}:资金状态无法自动确认,需人工处理",
     ),
     (
+        "scanner-fault",
+        "{}: reads fail or the scanner is gone; the till takes no codes",
+        "{}:扫码失败或扫描仪缺失,无法扫码收款",
+    ),
+    ("device-damage", "{}: the device itself is damaged", "{}:设备本身损坏"),
+    ("app-fault", "{}: its software crashes, hangs or does not show answers", "{}:终端软件崩溃、卡死或不显示应答"),
+    ("outdated", "{}: payments fail because an update was not applied", "{}:因升级未应用而交易失败"),
+    ("operator-help", "{}: needs help far more often than is usual", "{}:需要求助的次数明显多于常态"),
+    ("prompts-unanswered", "{}: prompts stay unanswered", "{}:提示长时间未应答"),
+    (
+        "customers-waiting",
+        "{}: customers who have paid are kept waiting (evidence, no verdict)",
+        "{}:已付款顾客被迫等待(只作证据,不作定论)",
+    ),
+    (
+        "operator-slips",
+        "{}: cancels after approvals, second attempts or repeated slips",
+        "{}:批准后取消、重复发起或多次误操作",
+    ),
+    (
         "feed-blind",
         "{}: events do not arrive; what looks silent may only be unseen, and commands with consequences are held back",
         "{}:事件流中断,看似无反应的终端可能只是看不到;有影响的命令暂缓发送",

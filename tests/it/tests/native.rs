@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use tillwatch_compensate::Compensate;
 use tillwatch_core::rules::{Answer, Batch, Rules, Verdicts};
 use tillwatch_correlate_payment::CorrelatePayment;
-use tillwatch_diagnose_printer::DiagnosePrinter;
+use tillwatch_diagnose_hardware::DiagnoseHardware;
+use tillwatch_diagnose_human::DiagnoseHuman;
+use tillwatch_diagnose_network::DiagnoseNetwork;
+use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_host::{Engine, Host, Limits, Loader, RuleConfig};
 use tillwatch_it::machine;
 use tillwatch_it::visits::Visits;
@@ -62,6 +65,21 @@ fn compensate() {
 }
 
 #[test]
-fn diagnose_printer() {
-    answers_the_same::<DiagnosePrinter>();
+fn diagnose_network() {
+    answers_the_same::<DiagnoseNetwork>();
+}
+
+#[test]
+fn diagnose_hardware() {
+    answers_the_same::<DiagnoseHardware>();
+}
+
+#[test]
+fn diagnose_software() {
+    answers_the_same::<DiagnoseSoftware>();
+}
+
+#[test]
+fn diagnose_human() {
+    answers_the_same::<DiagnoseHuman>();
 }

@@ -218,7 +218,7 @@ pub struct Sign {
     pub cause: String,
     /// What would be at fault, as a scope: `site:S0012`, `host:A01/h1`, `version:4.2.0`, `terminal:T1`, `operator:…`.
     pub about: String,
-    /// Which sign it is; empty where the rule has but one for the cause.
+    /// Which sign it is, by the names of `docs/evidence.md`; empty where the rule has but one for the cause.
     #[serde(default)]
     pub what: String,
     /// How strongly it speaks, above 0 to 1; negative down to -1 where it speaks against the cause: a sample that was well.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tillwatch_core::limits::Limits;
 
 /// The rules that the binary brings along.
-pub const BUILT_IN: [&str; 3] = ["correlate-payment", "compensate", "diagnose-printer"];
+pub const BUILT_IN: [&str; 6] =
+    ["correlate-payment", "compensate", "diagnose-network", "diagnose-hardware", "diagnose-software", "diagnose-human"];
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

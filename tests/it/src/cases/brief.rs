@@ -1,7 +1,8 @@
 //! One short line an output, as people write expectations.
 //!
 //! Owns the words: `+TIME raised KIND SCOPE deadline +T`, `+TIME updated KIND SCOPE cause CAUSE`, `+TIME cleared KIND SCOPE RESOLUTION after MS by ID`,
-//! `+TIME command KIND ATTEMPT/MAX TARGET until +T`, `+TIME cancelled KIND REASON by ID`, `+TIME dead CODE`. An expectation may leave words out, and may
+//! `+TIME sign CAUSE WHAT ABOUT COUNT/OF`, `+TIME census COUNT of TERMINAL`, `+TIME stuck KIND TXN cause CAUSE`, `+TIME ended KIND RESOLUTION`,
+//! `+TIME notice ABOUT from +T until +T`, `+TIME command KIND ATTEMPT/MAX TARGET until +T`, `+TIME cancelled KIND REASON by ID`, `+TIME dead CODE`. An expectation may leave words out, and may
 //! give a range of times (`+100..+200`), where the specification spreads commands by a hash.
 
 use serde_json::Value;
@@ -55,6 +56,23 @@ pub fn line(line: &str, start: Instant) -> String {
             format!("cancelled {} {} by {}", text(&data["kind"]), text(&data["reason"]), text(&data["cleared_by"]))
         }
         "pos.dead-letter" => format!("dead {} rule {}", text(&data["code"]), text(&data["rule"])),
+        "pos.evidence.census" => format!("census {} of {}", data["payments"], text(&data["terminal"])),
+        "pos.evidence.stuck" => {
+            format!("stuck {} {} cause {}", text(&data["kind"]), text(&data["txn"]), text(&data["cause"]))
+        }
+        "pos.evidence.ended" => format!("ended {} {}", text(&data["kind"]), text(&data["resolution"])),
+        "pos.evidence.sign" => format!(
+            "sign {} {} {} {}/{}",
+            text(&data["cause"]),
+            text(&data["what"]),
+            text(&data["about"]),
+            data["count"],
+            data["of"]
+        ),
+        "pos.evidence.notice" => {
+            let from_to = |name: &str| data[name].as_i64().unwrap_or(0) - start;
+            format!("notice {} from +{} until +{}", text(&data["about"]), from_to("from"), from_to("until"))
+        }
         other => other.to_owned(),
     };
     format!("{} {what}", moment(&line["time"]))

@@ -26,6 +26,10 @@ use tillwatch_core::Instant;
 pub use components::Components;
 pub use run::{InProcess, Way};
 
+/// The built-in rules, in their order.
+pub const BUILT_IN: [&str; 6] =
+    ["correlate-payment", "compensate", "diagnose-network", "diagnose-hardware", "diagnose-software", "diagnose-human"];
+
 /// `settings.json` of a case.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,8 +48,7 @@ impl Setup {
     /// Ids of the rules that run.
     #[must_use]
     pub fn rules(&self) -> Vec<String> {
-        let built_in = ["correlate-payment", "compensate", "diagnose-printer"];
-        self.rules.clone().unwrap_or_else(|| built_in.map(str::to_owned).to_vec())
+        self.rules.clone().unwrap_or_else(|| BUILT_IN.map(str::to_owned).to_vec())
     }
 
     /// A rule's settings as JSON.

@@ -3,7 +3,10 @@
 use tillwatch_compensate::Compensate;
 use tillwatch_core::rules::{Answer, Batch, Descriptor, Rules, Stalled};
 use tillwatch_correlate_payment::CorrelatePayment;
-use tillwatch_diagnose_printer::DiagnosePrinter;
+use tillwatch_diagnose_hardware::DiagnoseHardware;
+use tillwatch_diagnose_human::DiagnoseHuman;
+use tillwatch_diagnose_network::DiagnoseNetwork;
+use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_sdk::native::{Component, Native};
 
 use super::Setup;
@@ -34,7 +37,10 @@ fn make(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
     Ok(match rule {
         "correlate-payment" => Box::new(Native::<CorrelatePayment>::with_settings(settings)?),
         "compensate" => Box::new(Native::<Compensate>::with_settings(settings)?),
-        "diagnose-printer" => Box::new(Native::<DiagnosePrinter>::with_settings(settings)?),
+        "diagnose-network" => Box::new(Native::<DiagnoseNetwork>::with_settings(settings)?),
+        "diagnose-hardware" => Box::new(Native::<DiagnoseHardware>::with_settings(settings)?),
+        "diagnose-software" => Box::new(Native::<DiagnoseSoftware>::with_settings(settings)?),
+        "diagnose-human" => Box::new(Native::<DiagnoseHuman>::with_settings(settings)?),
         _ => return Err("no such rule is built in".to_owned()),
     })
 }

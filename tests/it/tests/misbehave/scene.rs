@@ -11,7 +11,10 @@ use tillwatch_core::{
     partition::{Body, Record, Settings},
 };
 use tillwatch_host::{Cache, Engine, Host, Limits as HostLimits, Loaded, Loader, RuleConfig};
-use tillwatch_it::{cases::Way, machine};
+use tillwatch_it::{
+    cases::{BUILT_IN, Way},
+    machine,
+};
 
 pub(crate) const TOPIC: &str = "pos.events";
 /// 2026-11-22T09:30:00Z.
@@ -30,8 +33,6 @@ pub(crate) const WAYS: [Way; 7] = [
     Way::Crashing(1),
     Way::Crashing(5),
 ];
-
-const BUILT_IN: [&str; 3] = ["correlate-payment", "compensate", "diagnose-printer"];
 
 /// Limits under which nothing takes long.
 pub(crate) fn tight() -> HostLimits {

@@ -1,0 +1,252 @@
+//! The rule: what it hears of the people at a till, and whose matter that is. Owns the names of the signs; `docs/evidence.md` lists them.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::{
+    FieldId, Instant, Out, Rule, Scope, Severity, Visit,
+    cause::Verdict,
+    evidence::{Collector, Kind, NAME_BYTES_MAX},
+    standing,
+};
+
+use crate::{help::Help, recent::Recent, settings::Settings, slips::Slips};
+
+/// The rule's id.
+pub const ID: &str = "diagnose-human";
+/// The kind of P2's finding.
+pub const PROMPTS: &str = "prompts-unanswered";
+/// The kind of P3's finding.
+pub const WAITS: &str = "customers-waiting";
+
+/// Collects evidence of people, and says what one till can tell.
+#[derive(Debug)]
+pub struct DiagnoseHuman {
+    settings: Settings,
+}
+
+/// What is remembered of a terminal and whoever works at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    collector: Collector,
+    operator: String,
+    help: Help,
+    prompts: Recent,
+    waits: Recent,
+    slips: Slips,
+    /// When something was last wrong with till, printer or line: waits are explained by it.
+    trouble: Option<Instant>,
+}
+
+impl Rule for DiagnoseHuman {
+    const ID: &'static str = ID;
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const KEY: Scope = Scope::Terminal;
+    const EVENTS: &'static [&'static str] = &[
+        "pos.payment.authorize",
+        "pos.payment.response",
+        "pos.operator.action",
+        "pos.print.result",
+        "pos.app.state",
+        "pos.finding.raised",
+    ];
+    const FIELDS: &'static [FieldId] = &[
+        FieldId::ID,
+        FieldId::SUBJECT,
+        FieldId::REGION,
+        FieldId::SITE,
+        FieldId::ACQUIRER,
+        FieldId::HOST,
+        FieldId::OPERATOR,
+        FieldId::APP_VERSION,
+        FieldId::AMOUNT,
+        FieldId::REPEAT,
+        FieldId::OUTCOME,
+        FieldId::STATE,
+        FieldId::ACTION,
+        FieldId::DWELL_MS,
+        FieldId::KIND,
+        FieldId::RULE,
+    ];
+    const CAPABILITIES: &'static [&'static str] = &[
+        "finding:operator-help",
+        "update:operator-help",
+        "finding:prompts-unanswered",
+        "update:prompts-unanswered",
+        "finding:customers-waiting",
+        "update:customers-waiting",
+        "finding:operator-slips",
+        "update:operator-slips",
+        "derive:pos.evidence.sign",
+    ];
+
+    type Settings = Settings;
+    type State = State;
+
+    fn new(settings: Settings) -> Result<Self, String> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
+    fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
+        let mut till = state.take().unwrap_or_default();
+        if let Some(operator) = visit.operator().filter(|name| name.len() <= NAME_BYTES_MAX && *name != till.operator) {
+            till.end(out);
+            operator.clone_into(&mut till.operator);
+        }
+        till.collector.learn(visit.key(), visit, out);
+        let scope = till.scope();
+        match visit.event() {
+            "pos.payment.authorize" => self.authorize(&mut till, &scope, visit, out),
+            "pos.payment.response" => till.slips.answered(visit),
+            "pos.operator.action" => self.acts(&mut till, &scope, visit, out),
+            "pos.print.result" => {
+                if visit.state() == Some("failed") {
+                    till.trouble = Some(visit.at());
+                }
+            }
+            "pos.app.state" => {
+                if matches!(visit.state(), Some("crash" | "anr" | "stop" | "start")) {
+                    till.trouble = Some(visit.at());
+                }
+            }
+            _ => {
+                if visit.rule() != Some(ID) {
+                    till.trouble = Some(visit.at());
+                }
+            }
+        }
+        self.wake(&till, out);
+        *state = Some(till).filter(|till| *till != State::default());
+    }
+
+    fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
+        let Some(till) = state else { return };
+        let (scope, now) = (till.scope(), visit.at());
+        till.prompts.forget(self.settings.prompts_window_ms, prompts(&scope), now, out);
+        till.waits.forget(self.settings.shift_ms, waits(&scope), now, out);
+        till.slips.forget(&self.settings, &scope, now, out);
+        if till.collector.due().is_some_and(|due| due <= now) {
+            till.collector.tell(now, out);
+        }
+        self.wake(till, out);
+    }
+}
+
+fn prompts(scope: &str) -> standing::Kind<'_> {
+    standing::Kind { rule: ID, kind: PROMPTS, scope, severity: Severity::Info }
+}
+
+fn waits(scope: &str) -> standing::Kind<'_> {
+    standing::Kind { rule: ID, kind: WAITS, scope, severity: Severity::Info }
+}
+
+impl State {
+    /// What findings are about.
+    fn scope(&self) -> String {
+        format!("operator:{}", self.operator)
+    }
+
+    /// Another operator comes: what was counted is not theirs.
+    fn end(&mut self, out: &mut Out<'_>) {
+        let scope = self.scope();
+        self.help.end(&scope, out);
+        self.prompts.end(prompts(&scope), out);
+        self.waits.end(waits(&scope), out);
+        self.slips.end(&scope, out);
+    }
+}
+
+/// A sign: cause, name, percent.
+type Sure<'a> = (&'a str, &'a str, u8);
+
+impl DiagnoseHuman {
+    fn wake(&self, till: &State, out: &mut Out<'_>) {
+        let wakes = [
+            till.collector.due(),
+            till.prompts.wake(self.settings.prompts_window_ms),
+            till.waits.wake(self.settings.shift_ms),
+            till.slips.wake(&self.settings),
+        ];
+        match wakes.into_iter().flatten().min() {
+            Some(at) => out.wake_at(at),
+            None => out.sleep(),
+        }
+    }
+
+    fn sign(&self, till: &mut State, visit: &Visit<'_>, (cause, what, percent): Sure<'_>, value: Option<i64>) {
+        till.collector.sign(&self.settings.evidence, visit, Kind { cause, what, percent }, value);
+    }
+
+    fn authorize(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        if visit.repeat() == Some(true) {
+            return;
+        }
+        if till.slips.authorize(&self.settings, scope, visit, out) {
+            self.sign(till, visit, ("P4", "second-attempt", 70), None);
+        }
+        if !till.operator.is_empty() {
+            till.help.payment(&self.settings, scope, out);
+        }
+    }
+
+    fn acts(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let settings = &self.settings;
+        // Without a pseudonym there is nobody that it could be about.
+        let Some(action) = visit.action().filter(|_| !till.operator.is_empty()) else { return };
+        let dwell = visit.dwell_ms().unwrap_or(0);
+        match action {
+            "login" => return,
+            "idle" => return self.idle(till, scope, dwell, visit, out),
+            "cancel" => {
+                if till.slips.cancel(settings, scope, visit, out) {
+                    return self.sign(till, visit, ("P4", "cancel-after-approval", 80), None);
+                }
+                self.sign(till, visit, ("P1", "cancel", 30), Some(dwell));
+                till.help.action();
+            }
+            "help" | "retry" | "wrong-key" | "amount-edit" | "manual-entry" => {
+                let cause = if matches!(action, "wrong-key" | "amount-edit") { "P4" } else { "P1" };
+                self.sign(till, visit, (cause, action, 20), Some(dwell));
+                match action {
+                    "help" | "retry" => till.help.action(),
+                    "wrong-key" | "amount-edit" => till.slips.slip(settings, scope, visit, out),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        if dwell > settings.dwell_ms {
+            self.sign(till, visit, ("P1", "dwell", 30), Some(dwell));
+            till.help.action();
+        }
+    }
+
+    /// Nothing is done: with a payment's key a customer who has paid waits, without one a prompt does.
+    fn idle(&self, till: &mut State, scope: &str, dwell: i64, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let settings = &self.settings;
+        if dwell <= settings.prompt_ms {
+            return;
+        }
+        if visit.subject().is_none() {
+            self.sign(till, visit, ("P2", "prompt", 40), Some(dwell));
+            let count = till.prompts.add(settings.prompts_window_ms, visit);
+            if count >= settings.prompts_min as usize {
+                let (minutes, seconds) = (settings.prompts_window_ms / 60_000, settings.prompt_ms / 1_000);
+                let said = (
+                    format!("{count} prompts within {minutes} min stayed unanswered for more than {seconds} s"),
+                    format!("{minutes} 分钟内有 {count} 个提示超过 {seconds} 秒未应答"),
+                );
+                till.prompts.say(prompts(scope), &Verdict { cause: "P2", percent: 70, runner_up: "P1", said }, out);
+            }
+        } else if till.trouble.is_none_or(|at| visit.at() - at > settings.trouble_ms) {
+            self.sign(till, visit, ("P3", "wait", 30), Some(dwell));
+            let count = till.waits.add(settings.shift_ms, visit);
+            if count >= settings.waits_min as usize {
+                let said = (
+                    format!("{count} customers who had paid were kept waiting in one shift, with everything in order"),
+                    format!("设备正常,一个班次内 {count} 位已付款顾客被迫等待"),
+                );
+                till.waits.say(waits(scope), &Verdict { cause: "P3", percent: 60, runner_up: "P2", said }, out);
+            }
+        }
+    }
+}

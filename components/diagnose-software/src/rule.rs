@@ -1,0 +1,190 @@
+//! The rule: what it hears of a terminal's software and ledger, and under which names it counts that. `docs/evidence.md` lists them.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::{
+    FieldId, Out, Rule, Scope, Updated, Visit,
+    cause::Verdict,
+    evidence::{Collector, Kind},
+};
+
+use crate::{behind::Behind, settings::Settings};
+
+/// The rule's id.
+pub const ID: &str = "diagnose-software";
+
+/// How sure it is that an entry which the order system lacks is a matter of the databases, percent: the line to the order system is the other
+/// explanation, and a whole site shows that.
+const UNSYNCED_PERCENT: u8 = 75;
+
+/// Collects evidence of software, and says what one terminal lacks.
+#[derive(Debug)]
+pub struct DiagnoseSoftware {
+    settings: Settings,
+}
+
+/// What is remembered of a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    collector: Collector,
+    behind: Behind,
+}
+
+impl Rule for DiagnoseSoftware {
+    const ID: &'static str = ID;
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const KEY: Scope = Scope::Terminal;
+    const EVENTS: &'static [&'static str] =
+        &["pos.payment.response", "pos.app.state", "pos.net.sample", "pos.batch.result", "pos.finding.raised"];
+    const FIELDS: &'static [FieldId] = &[
+        FieldId::ID,
+        FieldId::REGION,
+        FieldId::SITE,
+        FieldId::ACQUIRER,
+        FieldId::HOST,
+        FieldId::OPERATOR,
+        FieldId::APP_VERSION,
+        FieldId::LEG,
+        FieldId::CODE,
+        FieldId::STATE,
+        FieldId::ERROR,
+        FieldId::VERSION,
+        FieldId::MIN_VERSION,
+        FieldId::PARAM_LAG,
+        FieldId::CERT_EXPIRES,
+        FieldId::TLS_ERROR,
+        FieldId::FINDING,
+        FieldId::KIND,
+        FieldId::TXN,
+    ];
+    const CAPABILITIES: &'static [&'static str] =
+        &["update:unsynced", "finding:outdated", "update:outdated", "derive:pos.evidence.sign"];
+
+    type Settings = Settings;
+    type State = State;
+
+    fn new(settings: Settings) -> Result<Self, String> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
+    fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
+        let mut till = state.take().unwrap_or_default();
+        till.collector.learn(visit.key(), visit, out);
+        let scope = format!("terminal:{}", visit.key());
+        match visit.event() {
+            "pos.payment.response" => self.answered(&mut till, &scope, visit, out),
+            "pos.app.state" => self.app(&mut till, &scope, visit, out),
+            "pos.net.sample" => self.connection(&mut till, &scope, visit, out),
+            "pos.batch.result" => {
+                if visit.state() == Some("unbalanced") {
+                    self.sign(&mut till, visit, ("S2", "batch", 60));
+                }
+                if visit.code().is_some_and(|code| holds(&self.settings.ledger_codes, code)) {
+                    self.sign(&mut till, visit, ("S2", "code", 60));
+                }
+            }
+            _ => self.raised(&mut till, visit, out),
+        }
+        wake(&till, out);
+        *state = Some(till).filter(|till| *till != State::default());
+    }
+
+    fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
+        let Some(till) = state else { return };
+        till.collector.tell(visit.at(), out);
+        wake(till, out);
+    }
+}
+
+fn wake(till: &State, out: &mut Out<'_>) {
+    match till.collector.due() {
+        Some(at) => out.wake_at(at),
+        None => out.sleep(),
+    }
+}
+
+/// Whether a list holds exactly this word.
+fn holds(words: &[String], word: &str) -> bool {
+    words.iter().any(|known| known == word)
+}
+
+/// Whether a text has one of these words in it.
+fn speaks(words: &[String], text: &str) -> bool {
+    words.iter().any(|word| text.contains(word.as_str()))
+}
+
+/// A sign: cause, name, percent.
+type Sure = (&'static str, &'static str, u8);
+
+impl DiagnoseSoftware {
+    fn sign(&self, till: &mut State, visit: &Visit<'_>, (cause, what, percent): Sure) {
+        till.collector.sign(&self.settings.evidence, visit, Kind { cause, what, percent }, None);
+    }
+
+    fn answered(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let (Some("host"), Some(code)) = (visit.leg(), visit.code()) else { return };
+        for (cause, codes) in [
+            ("S1", &self.settings.mac_codes),
+            ("S2", &self.settings.ledger_codes),
+            ("S3", &self.settings.interface_codes),
+            ("S4", &self.settings.config_codes),
+        ] {
+            if holds(codes, code) {
+                self.sign(till, visit, (cause, "code", 60));
+            }
+        }
+        if holds(&self.settings.config_codes, code) {
+            till.behind.failed(&self.settings, scope, visit, out);
+        }
+    }
+
+    fn app(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        till.behind.state(&self.settings, scope, visit, out);
+        if till.behind.is_behind(visit.at()) {
+            self.sign(till, visit, ("S4", "behind", 50));
+        }
+        if visit.state() == Some("updated") {
+            self.sign(till, visit, ("S3", "updated", 20));
+        }
+        if let Some(error) = visit.error() {
+            if speaks(&self.settings.handler_words, error) {
+                self.sign(till, visit, ("S1", "handler", 80));
+            }
+            if self.settings.interface_errors.iter().any(|word| error.starts_with(word.as_str()))
+                && !error.starts_with("HTTP 429")
+            {
+                self.sign(till, visit, ("S3", "refused", 60));
+            }
+        }
+    }
+
+    fn connection(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let Some(error) = visit.tls_error() else { return };
+        if speaks(&self.settings.protocol_words, error) {
+            self.sign(till, visit, ("S3", "refused", 60));
+        }
+        if speaks(&self.settings.certificate_words, error) {
+            self.sign(till, visit, ("S4", "certificate", 60));
+            till.behind.failed(&self.settings, scope, visit, out);
+        }
+    }
+
+    fn raised(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let (Some("unsynced"), Some(finding), Some(txn)) = (visit.kind(), visit.finding(), visit.txn()) else { return };
+        self.sign(till, visit, ("S2", "unsynced", 75));
+        let said = ("the host was paid and the order system has no entry", "主机已支付,订单系统无记录");
+        let verdict = Verdict {
+            cause: "S2",
+            percent: UNSYNCED_PERCENT,
+            runner_up: "N3",
+            said: (said.0.to_owned(), said.1.to_owned()),
+        };
+        let about = (format!("Payment {txn}"), format!("支付 {txn}"));
+        out.update(Updated {
+            finding: finding.to_owned(),
+            severity: None,
+            evidence: Vec::new(),
+            details: verdict.details((&about.0, &about.1)),
+        });
+    }
+}
