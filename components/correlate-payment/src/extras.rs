@@ -4,7 +4,7 @@ use tillwatch_sdk::{Instant, payment::Status};
 
 use crate::{
     Kind,
-    state::{Facts, Level, Settles, Window},
+    state::{Facts, Level, Settles},
     step::{OPEN_KEPT_MS, Step, T_LATE_MS},
 };
 
@@ -159,16 +159,14 @@ impl Step<'_> {
         if let Some(finished) = self.payment.finished {
             return at < finished + T_LATE_MS;
         }
-        let (mut due, waiting): (Vec<Window>, Vec<Window>) =
-            self.payment.windows.iter().partition(|window| window.deadline + window.grace <= at);
-        self.payment.windows = waiting;
-        due.sort_by_key(|window| window.kind);
-        for window in due {
-            let superseded = window.kind == Kind::SlowAnswer && self.payment.is_open(Kind::NoAnswer);
+        let windows = self.payment.windows;
+        for (kind, window) in windows.iter().filter(|(_, window)| window.fires() <= at) {
+            self.close(kind);
+            let superseded = kind == Kind::SlowAnswer && self.payment.is_open(Kind::NoAnswer);
             if !superseded {
-                self.fire(window);
+                self.fire(kind, *window);
             }
-            if window.kind == Kind::NoAnswer {
+            if kind == Kind::NoAnswer {
                 self.close(Kind::SlowAnswer);
                 self.clear_as(Kind::SlowAnswer, "superseded");
             }
@@ -184,13 +182,12 @@ impl Step<'_> {
     pub(crate) fn next_wake(&mut self) -> Instant {
         let payment = &mut *self.payment;
         payment.forget_openers();
-        let kept = if payment.windows.is_empty() && payment.open.is_empty() {
+        let kept = if payment.windows.kinds == 0 && payment.open.is_empty() {
             *payment.finished.get_or_insert(self.at - payment.base) + T_LATE_MS
         } else {
             payment.finished = None;
-            let windows = payment.windows.iter().map(|window| window.deadline + window.grace);
-            let memory = (!payment.open.is_empty()).then_some(payment.last + OPEN_KEPT_MS);
-            windows.chain(memory).min().expect("invariant: it waits for something or has an open finding")
+            let memory = if payment.open.is_empty() { i64::MAX } else { payment.last + OPEN_KEPT_MS };
+            payment.windows.iter().fold(memory, |first, (_, window)| first.min(window.fires()))
         };
         payment.base + kept
     }

@@ -1,10 +1,9 @@
 //! The kinds of finding about one payment.
 
-use serde::{Deserialize, Serialize};
 use tillwatch_sdk::Severity;
 
 /// A kind of finding, in the order of the specification's tables, which is the order of outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Neither host nor terminal answered.
     NoAnswer,
@@ -88,16 +87,9 @@ impl Kind {
         }
     }
 
-    /// The level whose reaching ends it; none beside the stages.
-    pub(crate) fn stage(self) -> Option<crate::state::Level> {
-        use crate::state::Level;
-        match self {
-            Self::NoAnswer => Some(Level::Answer),
-            Self::ApprovedUndelivered => Some(Level::Delivery),
-            Self::NotShown => Some(Level::Display),
-            Self::NotPrinted => Some(Level::Receipt),
-            _ => None,
-        }
+    /// Its bit in a set of kinds.
+    pub(crate) const fn bit(self) -> u16 {
+        1 << self as u16
     }
 
     /// Its end may settle what a chain of commands left unresolved.

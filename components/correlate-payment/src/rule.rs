@@ -2,12 +2,13 @@
 
 use tillwatch_sdk::{
     FieldId, Instant, Out, Rule, Scope, Visit,
-    payment::{Layers, Outcome, Status},
+    payment::{Layers, Outcome, Status, Windows},
 };
 
 use crate::{
-    state::{Parts, Payment, Rail, Settles},
-    step::{Step, Trigger},
+    state::{Payment, Rail, Settles, Text},
+    step::{Step, text},
+    tail::Opener,
 };
 
 /// Ids longer than this are not kept as evidence, bytes.
@@ -17,12 +18,29 @@ const EVIDENCE_ID_BYTES_MAX: usize = 128;
 #[derive(Debug)]
 pub struct CorrelatePayment {
     layers: Layers,
+    /// The windows of each rail of the vocabulary, of use where no acquirer and no site has a layer of its own.
+    by_rail: [Windows; Rail::ALL.len()],
 }
+
+// Places in `EVENTS`.
+const AUTHORIZE: u32 = 0;
+const RESPONSE: u32 = 1;
+const DISPLAY: u32 = 2;
+const PRINT: u32 = 3;
+const NOTIFY: u32 = 4;
+const STATUS: u32 = 5;
+const REVERSAL: u32 = 6;
+const CONFIRM: u32 = 7;
+const ANNOUNCE: u32 = 8;
+const LEDGER: u32 = 9;
+const UNRESOLVED: u32 = 10;
 
 impl Rule for CorrelatePayment {
     const ID: &'static str = "correlate-payment";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Payment;
+    /// Version 2 is that of `packed`; what wrote version 1 was never released.
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -72,17 +90,18 @@ impl Rule for CorrelatePayment {
     type State = Payment;
 
     fn new(settings: Layers) -> Result<Self, String> {
-        Ok(Self { layers: settings })
+        let by_rail = Rail::ALL.map(|rail| settings.windows(rail.name().unwrap_or_default(), "", ""));
+        Ok(Self { layers: settings, by_rail })
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Payment>, out: &mut Out<'_>) {
-        let payment = state.get_or_insert_with(|| Payment::begin(visit.at()));
+        let payment = state.get_or_insert_with(|| Payment::begin(visit.at(), visit.key_piece()));
         learn(payment, visit);
-        let mut step = self.step(payment, visit.key(), visit.at());
+        let mut step = self.step(payment, visit.key_piece(), visit.at());
         step.time = visit.when();
         step.late = visit.late();
-        step.event = trigger(visit, step.kept(visit.time()));
-        if visit.event() != "tillwatch.unresolved" {
+        step.event = opener(visit, step.kept(visit.time()));
+        if visit.event_index() != Some(UNRESOLVED) {
             step.payment.last = step.kept(visit.at());
         }
         apply(&mut step, visit);
@@ -93,7 +112,7 @@ impl Rule for CorrelatePayment {
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<Payment>, out: &mut Out<'_>) {
         let Some(payment) = state else { return };
-        let mut step = self.step(payment, visit.key(), visit.at());
+        let mut step = self.step(payment, visit.key_piece(), visit.at());
         if step.wake() {
             out.wake_at(step.next_wake());
             step.say(out);
@@ -105,40 +124,46 @@ impl Rule for CorrelatePayment {
 }
 
 impl CorrelatePayment {
-    fn step<'a>(&self, payment: &'a mut Payment, key: &'a str, at: Instant) -> Step<'a> {
-        let site = payment.who.site.as_deref().unwrap_or_default();
-        let windows = self.layers.windows(payment.rail(key), payment.acquirer(key), site);
+    fn step<'a>(&self, payment: &'a mut Payment, key: &'a [u8], at: Instant) -> Step<'a> {
+        let plain = self.layers.acquirers.is_empty() && self.layers.sites.is_empty();
+        let windows = match payment.rail {
+            Some(rail) if plain && rail != Rail::Named => self.by_rail[rail as usize],
+            _ => {
+                let key = text(key);
+                self.layers.windows(payment.rail(key), payment.acquirer(key), payment.site())
+            }
+        };
         Step::new(payment, windows, key, at)
     }
 }
 
 /// One event, one transition.
 fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
-    match visit.event() {
-        "pos.payment.authorize" => step.authorize(),
-        "pos.payment.response" => step.answer(Outcome::read(visit.outcome()), visit.leg() == Some("terminal")),
-        "pos.payment.notify" => step.answer(Outcome::read(visit.outcome()), false),
-        "pos.payment.status" => step.status(Status::read(visit.result()), visit.as_of().unwrap_or(step.time)),
-        "pos.payment.display" => match visit.shown() {
+    match visit.event_index().unwrap_or(u32::MAX) {
+        AUTHORIZE => step.authorize(),
+        RESPONSE => step.answer(Outcome::read(visit.outcome()), visit.leg() == Some("terminal")),
+        NOTIFY => step.answer(Outcome::read(visit.outcome()), false),
+        STATUS => step.status(Status::read(visit.result()), visit.as_of().unwrap_or(step.time)),
+        DISPLAY => match visit.shown() {
             Some("approved") => step.display(true),
             Some("declined") => step.display(false),
             _ => {}
         },
-        "pos.print.result" => match visit.state() {
+        PRINT => match visit.state() {
             Some("printed") => step.receipt(),
             Some("accepted") => step.print_accepted(),
             Some("failed") => step.print_failed(),
             _ => {}
         },
-        "pos.announce.result" if visit.state() == Some("done") => step.receipt(),
-        "pos.payment.confirm" => step.goods(),
-        "pos.payment.reversal" => match visit.phase() {
+        ANNOUNCE if visit.state() == Some("done") => step.receipt(),
+        CONFIRM => step.goods(),
+        REVERSAL => match visit.phase() {
             Some("request") => step.reversal_request(),
             Some("response") => step.reversal_response(visit.outcome()),
             _ => {}
         },
-        "pos.ledger.entry" => step.ledger(visit.state()),
-        "tillwatch.unresolved" => {
+        LEDGER => step.ledger(visit.state()),
+        UNRESOLVED => {
             step.unresolved(visit.why().unwrap_or("unknown"), visit.chain(), None, Settles::Findings);
         }
         _ => {}
@@ -147,32 +172,61 @@ fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
 
 /// Takes from the event what is not known yet.
 fn learn(payment: &mut Payment, visit: &Visit<'_>) {
-    let who = &mut payment.who;
-    let parts = Parts::of(visit.key());
-    take(&mut who.acquirer, || visit.acquirer(), Some(parts.acquirer));
-    take(&mut who.merchant, || visit.merchant(), Some(parts.merchant));
-    take(&mut who.terminal, || visit.partitionkey(), Some(parts.terminal));
-    take(&mut who.site, || visit.site(), None);
-    if who.rail.is_none() {
-        who.rail = visit.rail().map(Rail::read);
-    }
-    if visit.event() == "pos.payment.authorize" {
-        payment.amount = payment.amount.or(visit.amount());
-        take(&mut payment.currency, || visit.currency(), None);
-    }
-}
-
-/// Fills a place that is empty with what is said, unless the key says the same.
-fn take<'a>(place: &mut Option<String>, said: impl FnOnce() -> Option<&'a str>, in_key: Option<&str>) {
-    if place.is_none()
-        && let Some(said) = said()
-        && Some(said) != in_key
+    let key = visit.key_piece();
+    let parts = payment.parts(key);
+    take(payment, Text::Acquirer, visit.piece_of(FieldId::ACQUIRER), parts.acquirer(key));
+    take(payment, Text::Merchant, visit.piece_of(FieldId::MERCHANT), parts.merchant(key));
+    take(payment, Text::Terminal, visit.piece_of(FieldId::PARTITIONKEY), parts.terminal(key));
+    take(payment, Text::Site, visit.piece_of(FieldId::SITE), &[]);
+    if payment.rail.is_none()
+        && let Some(name) = visit.rail()
     {
-        *place = Some(said.to_owned());
+        let rail = Rail::read(name);
+        payment.rail = Some(rail);
+        if rail == Rail::Named {
+            payment.tail.put(Text::Rail, name.as_bytes());
+        }
+    }
+    if visit.event_index() == Some(AUTHORIZE) {
+        payment.amount = payment.amount.or(visit.amount());
+        take(payment, Text::Currency, visit.piece_of(FieldId::CURRENCY), &[]);
     }
 }
 
-fn trigger<'a>(visit: &Visit<'a>, time: i64) -> Option<Trigger<'a>> {
-    let id = visit.id().filter(|id| id.len() <= EVIDENCE_ID_BYTES_MAX)?;
-    Some(Trigger { event: u8::try_from(visit.event_index()?).ok()?, id, time })
+/// Keeps a text that is not there yet, unless nothing is said or the key says the same.
+fn take(payment: &mut Payment, text: Text, said: &[u8], in_key: &[u8]) {
+    if !payment.tail.has(text) && !said.is_empty() && said != in_key {
+        payment.tail.put(text, said);
+    }
+}
+
+fn opener<'a>(visit: &Visit<'a>, time: i64) -> Option<Opener<'a>> {
+    let id = visit.piece_of(FieldId::ID);
+    let known = !id.is_empty() && id.len() <= EVIDENCE_ID_BYTES_MAX;
+    let event = u8::try_from(visit.event_index()?).ok()?;
+    known.then_some(Opener { event, id, time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_the_list() {
+        for (place, name) in [
+            (AUTHORIZE, "pos.payment.authorize"),
+            (RESPONSE, "pos.payment.response"),
+            (DISPLAY, "pos.payment.display"),
+            (PRINT, "pos.print.result"),
+            (NOTIFY, "pos.payment.notify"),
+            (STATUS, "pos.payment.status"),
+            (REVERSAL, "pos.payment.reversal"),
+            (CONFIRM, "pos.payment.confirm"),
+            (ANNOUNCE, "pos.announce.result"),
+            (LEDGER, "pos.ledger.entry"),
+            (UNRESOLVED, "tillwatch.unresolved"),
+        ] {
+            assert_eq!(CorrelatePayment::EVENTS[place as usize], name);
+        }
+    }
 }

@@ -4,8 +4,20 @@ use tillwatch_sdk::{Instant, payment::Outcome};
 
 use crate::{
     Kind,
-    state::{Facts, Level, Settles},
+    state::{Facts, Level, Settles, kinds},
     step::Step,
+};
+
+/// The kinds that belong to stages, as bits.
+const STAGES: u16 =
+    Kind::NoAnswer.bit() | Kind::ApprovedUndelivered.bit() | Kind::NotShown.bit() | Kind::NotPrinted.bit();
+
+/// What reaching a level ends, as bits: the stages up to it, the wait for an answer, and from delivery on that for a reversal.
+const ENDED_BY: [u16; Level::ALL.len()] = {
+    let answer = Kind::NoAnswer.bit() | Kind::SlowAnswer.bit();
+    let delivery = answer | Kind::ApprovedUndelivered.bit() | Kind::ReversalMissing.bit();
+    let display = delivery | Kind::NotShown.bit();
+    [Kind::SlowAnswer.bit(), answer, delivery, display, display | Kind::NotPrinted.bit()]
 };
 
 impl Step<'_> {
@@ -177,23 +189,18 @@ impl Step<'_> {
         }
         self.settled |= self.payment.level < Level::Delivery && level >= Level::Delivery;
         self.payment.level = level;
-        for kind in Kind::ALL {
-            if kind.stage().is_some_and(|stage| stage <= level) {
-                self.done(kind);
-            }
-        }
-        self.done(Kind::SlowAnswer);
-        if level >= Level::Delivery {
-            self.done(Kind::ReversalMissing);
+        let ended = ENDED_BY[level as usize];
+        self.payment.windows.remove(ended);
+        if !self.payment.open.is_empty() {
+            kinds(ended).for_each(|kind| self.clear(kind));
         }
         true
     }
 
     /// Opens the window of the stage after the one just reached; of one that is not expected, the next.
     fn open_next(&mut self) {
-        let stage = |kind: Kind| kind.stage().is_some();
-        let waiting = self.payment.windows.iter().any(|window| stage(window.kind))
-            || self.payment.open.iter().any(|open| stage(open.kind));
+        let waiting = self.payment.windows.kinds & STAGES != 0
+            || self.payment.open.iter().any(|open| open.kind.bit() & STAGES != 0);
         if waiting || self.payment.ended() {
             return;
         }

@@ -1,15 +1,16 @@
-//! What is remembered of a payment, small: it is written with every change.
+//! What is remembered of a payment, small: it is written with every change, in the layout of `packed`.
 //!
-//! Instants are kept as distances from `base`, which the codec writes in two or three bytes. What the transaction key says already is
-//! not kept again.
+//! Instants are kept as distances from `base`. What the transaction key says already is not kept again.
 
-use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{Instant, payment};
 
-use crate::Kind;
+use crate::{Kind, tail::Tail};
+
+/// How many kinds of finding there are.
+pub(crate) const KINDS: usize = Kind::ALL.len();
 
 /// How far a payment has come; reaching a level reaches those before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     #[default]
     Begun,
@@ -19,9 +20,13 @@ pub(crate) enum Level {
     Receipt,
 }
 
+impl Level {
+    pub(crate) const ALL: [Self; 5] = [Self::Begun, Self::Answer, Self::Delivery, Self::Display, Self::Receipt];
+}
+
 /// Yes-or-no facts of a payment, as bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Facts(u16);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts(pub(crate) u8);
 
 impl Facts {
     /// A decline was answered, by either leg.
@@ -54,18 +59,21 @@ impl Facts {
     }
 }
 
-/// The rail, in one byte where it is one of the vocabulary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The rail; the name of one that is not of the vocabulary stands among the payment's texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rail {
     Card,
     Wechat,
     Alipay,
     UnionpayQr,
     Other,
-    Named(String),
+    Named,
 }
 
 impl Rail {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Card, Self::Wechat, Self::Alipay, Self::UnionpayQr, Self::Other, Self::Named];
+
     pub(crate) fn read(name: &str) -> Self {
         match name {
             payment::CARD => Self::Card,
@@ -73,56 +81,99 @@ impl Rail {
             payment::ALIPAY => Self::Alipay,
             payment::UNIONPAY_QR => Self::UnionpayQr,
             payment::OTHER => Self::Other,
-            name => Self::Named(name.to_owned()),
+            _ => Self::Named,
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name; none of a [`Rail::Named`].
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
-            Self::Card => payment::CARD,
-            Self::Wechat => payment::WECHAT,
-            Self::Alipay => payment::ALIPAY,
-            Self::UnionpayQr => payment::UNIONPAY_QR,
-            Self::Other => payment::OTHER,
-            Self::Named(name) => name,
+            Self::Card => Some(payment::CARD),
+            Self::Wechat => Some(payment::WECHAT),
+            Self::Alipay => Some(payment::ALIPAY),
+            Self::UnionpayQr => Some(payment::UNIONPAY_QR),
+            Self::Other => Some(payment::OTHER),
+            Self::Named => None,
         }
     }
 }
 
-/// Who takes part. The first event that says so counts; what stands in the transaction key is not repeated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Who {
-    pub(crate) rail: Option<Rail>,
-    pub(crate) acquirer: Option<String>,
-    pub(crate) merchant: Option<String>,
-    pub(crate) terminal: Option<String>,
-    pub(crate) site: Option<String>,
+/// A text of a payment. Of who takes part the first event that says so counts; what stands in the transaction key is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    Acquirer,
+    Merchant,
+    Terminal,
+    Site,
+    Currency,
+    /// The name of a [`Rail::Named`].
+    Rail,
 }
 
-/// The event that opened a window: evidence of the finding that follows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Opener {
-    /// Index in the rule's `EVENTS`.
-    pub(crate) event: u8,
-    pub(crate) id: String,
-    /// Its own time, from `base`.
-    pub(crate) time: i64,
-}
-
-/// A wait for something that must happen; when it does not, the finding `kind` is raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A wait for something that must happen; when it does not, a finding of its kind is raised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Window {
-    pub(crate) kind: Kind,
     /// From `base`.
     pub(crate) deadline: i64,
     /// How long after the deadline it fires; more than 0 only where a late event opened it.
     pub(crate) grace: i64,
     pub(crate) late: bool,
+    /// The place of the event that opened it among the payment's openers.
     pub(crate) opener: Option<u8>,
 }
 
+impl Window {
+    /// When it fires, from `base`.
+    pub(crate) fn fires(&self) -> i64 {
+        self.deadline + self.grace
+    }
+}
+
+/// The windows of a payment, at most one of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Which kinds there are, as bits.
+    pub(crate) kinds: u16,
+    of: [Window; KINDS],
+}
+
+impl Waits {
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.kinds & kind.bit() != 0
+    }
+
+    pub(crate) fn put(&mut self, kind: Kind, window: Window) {
+        self.kinds |= kind.bit();
+        self.of[kind as usize] = window;
+    }
+
+    /// Takes away the windows of these kinds.
+    pub(crate) fn remove(&mut self, kinds: u16) {
+        self.kinds &= !kinds;
+    }
+
+    /// By kind.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Kind, &Window)> {
+        kinds(self.kinds).map(|kind| (kind, &self.of[kind as usize]))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Window> {
+        let kinds = self.kinds;
+        self.of.iter_mut().enumerate().filter(move |(kind, _)| kinds & 1 << kind != 0).map(|(_, window)| window)
+    }
+}
+
+/// The kinds of a set of bits, in order.
+pub(crate) fn kinds(mut bits: u16) -> impl Iterator<Item = Kind> {
+    std::iter::from_fn(move || {
+        let kind = Kind::ALL.get(bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(*kind)
+    })
+}
+
 /// What ends an `unresolved`, beside money back and a final `not-paid` without an approval; the later ones are harder to meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Settles {
     /// The end of the findings about money that its chain was for, or delivery.
     Findings,
@@ -135,7 +186,7 @@ pub(crate) enum Settles {
 }
 
 /// An open finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub(crate) kind: Kind,
     /// From `base`.
@@ -145,15 +196,14 @@ pub(crate) struct Open {
 }
 
 /// One payment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment {
     /// The position at which it was first seen.
     pub(crate) base: Instant,
     pub(crate) level: Level,
     pub(crate) facts: Facts,
-    pub(crate) who: Who,
+    pub(crate) rail: Option<Rail>,
     pub(crate) amount: Option<i64>,
-    pub(crate) currency: Option<String>,
     /// Time of the first authorize seen.
     pub(crate) authorized: Option<i64>,
     /// From where the terminal's patience is counted, where that authorize came late.
@@ -168,20 +218,24 @@ pub struct Payment {
     pub(crate) reversal_answered: Option<i64>,
     /// Latest money back.
     pub(crate) money_back: Option<i64>,
-    pub(crate) windows: Vec<Window>,
+    pub(crate) windows: Waits,
+    /// At most one of each kind.
     pub(crate) open: Vec<Open>,
-    /// How often each kind was raised, by [`Kind::ALL`], without trailing zeros.
-    pub(crate) generations: Vec<u32>,
-    pub(crate) openers: Vec<Opener>,
+    /// How often each kind was raised, by [`Kind::ALL`].
+    pub(crate) generations: [u32; KINDS],
     /// Position of the last event.
     pub(crate) last: i64,
     /// Position at which it was finished.
     pub(crate) finished: Option<i64>,
+    /// Where the parts of the transaction key lie, where that is known already.
+    pub(crate) parts: Option<Parts>,
+    /// Texts, and the events that opened windows: evidence of the findings that follow.
+    pub(crate) tail: Tail,
 }
 
 impl Payment {
-    pub(crate) fn begin(at: Instant) -> Self {
-        Self { base: at, ..Self::default() }
+    pub(crate) fn begin(at: Instant, key: &[u8]) -> Self {
+        Self { base: at, parts: Some(Parts::of(key)), ..Self::default() }
     }
 
     pub(crate) fn is_open(&self, kind: Kind) -> bool {
@@ -189,7 +243,7 @@ impl Payment {
     }
 
     pub(crate) fn waits_for(&self, kind: Kind) -> bool {
-        self.windows.iter().any(|window| window.kind == kind)
+        self.windows.has(kind)
     }
 
     /// The stages open no window any more.
@@ -198,64 +252,127 @@ impl Payment {
     }
 
     pub(crate) fn rail<'a>(&'a self, key: &'a str) -> &'a str {
-        payment::rail(self.who.rail.as_ref().map(Rail::name), key)
+        let said = self.rail.map(|rail| rail.name().or_else(|| self.tail.text(Text::Rail)).unwrap_or_default());
+        payment::rail(said, key)
+    }
+
+    pub(crate) fn parts(&self, key: &[u8]) -> Parts {
+        self.parts.unwrap_or_else(|| Parts::of(key))
+    }
+
+    /// Whether [`Payment::rail`] is the card's.
+    pub(crate) fn by_card(&self, key: &[u8]) -> bool {
+        self.rail.map_or_else(|| self.parts(key).five, |rail| rail == Rail::Card)
     }
 
     pub(crate) fn acquirer<'a>(&'a self, key: &'a str) -> &'a str {
-        payment::acquirer(self.who.acquirer.as_deref(), key)
+        payment::acquirer(self.tail.text(Text::Acquirer), key)
     }
 
     pub(crate) fn merchant<'a>(&'a self, key: &'a str) -> &'a str {
-        self.who.merchant.as_deref().unwrap_or_else(|| Parts::of(key).merchant)
+        self.tail.text(Text::Merchant).unwrap_or_else(|| part(self.parts(key.as_bytes()).merchant(key.as_bytes())))
     }
 
     pub(crate) fn terminal<'a>(&'a self, key: &'a str) -> &'a str {
-        self.who.terminal.as_deref().unwrap_or_else(|| Parts::of(key).terminal)
+        self.tail.text(Text::Terminal).unwrap_or_else(|| part(self.parts(key.as_bytes()).terminal(key.as_bytes())))
+    }
+
+    pub(crate) fn site(&self) -> &str {
+        self.tail.text(Text::Site).unwrap_or_default()
     }
 
     /// The next generation of a kind.
     pub(crate) fn next_generation(&mut self, kind: Kind) -> u32 {
-        let index = kind as usize;
-        if self.generations.len() <= index {
-            self.generations.resize(index + 1, 0);
-        }
-        self.generations[index] = self.generations[index].saturating_add(1);
-        self.generations[index]
+        let generation = &mut self.generations[kind as usize];
+        *generation = generation.saturating_add(1);
+        *generation
     }
 
     /// Forgets openers that no window and no finding speaks of any more.
     pub(crate) fn forget_openers(&mut self) {
-        let users = self.windows.iter().map(|window| window.opener).chain(self.open.iter().map(|open| open.opener));
+        let windows = self.windows.iter().map(|(_, window)| window.opener);
+        let users = windows.chain(self.open.iter().map(|open| open.opener));
         let used = users.flatten().fold(0_u64, |used, place| used | 1 << place);
-        for place in (0..self.openers.len()).rev().filter(|place| used & 1 << place == 0) {
-            self.openers.remove(place);
-            let windows = self.windows.iter_mut().map(|window| &mut window.opener);
-            let open = self.open.iter_mut().map(|open| &mut open.opener);
-            for later in windows.chain(open).flatten().filter(|opener| usize::from(**opener) > place) {
-                *later -= 1;
-            }
+        let openers = self.tail.openers_count();
+        if used.count_ones() == u32::from(openers) {
+            return;
+        }
+        self.tail.retain_openers(used);
+        let windows = self.windows.iter_mut().map(|window| &mut window.opener);
+        let open = self.open.iter_mut().map(|open| &mut open.opener);
+        for place in windows.chain(open).flatten() {
+            let before = (used & ((1 << *place) - 1)).count_ones();
+            *place = u8::try_from(before).expect("invariant: 64 bits at most");
         }
     }
 }
 
-/// What a transaction key says by itself, read in one pass: it is asked for at every event.
-pub(crate) struct Parts<'a> {
-    pub(crate) acquirer: &'a str,
-    pub(crate) merchant: &'a str,
-    /// Only in a card's key of five parts; empty in others.
-    pub(crate) terminal: &'a str,
+/// Where a transaction key's parts lie: what it says by itself is not kept again, and is compared with at every event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Where the first three end; the end of the key where there are fewer.
+    pub(crate) ends: [u32; 3],
+    /// It is a card's key, of five parts.
+    pub(crate) five: bool,
 }
 
-impl<'a> Parts<'a> {
-    pub(crate) fn of(key: &'a str) -> Self {
-        let mut parts = [""; 5];
-        let (mut count, mut start) = (0, 0);
-        for end in key.bytes().enumerate().filter(|(_, byte)| *byte == b':').map(|(at, _)| at).chain([key.len()]) {
-            if let Some(part) = parts.get_mut(count) {
-                *part = &key[start..end];
+impl Parts {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        let end = u32::try_from(key.len()).expect("invariant: a key is part of a record");
+        let mut ends = [end; 3];
+        let mut count = 0;
+        for (at, _) in (0..end).zip(key).filter(|(_, byte)| **byte == b':') {
+            if let Some(end) = ends.get_mut(count) {
+                *end = at;
             }
-            (count, start) = (count + 1, end + 1);
+            count += 1;
         }
-        Self { acquirer: parts[0], merchant: parts[1], terminal: if count == 5 { parts[2] } else { "" } }
+        Self { ends, five: count == 4 }
+    }
+
+    fn between<'a>(&self, key: &'a [u8], part: usize) -> &'a [u8] {
+        // Past the end where there are fewer parts.
+        let start = self.ends[part - 1] as usize + 1;
+        key.get(start..self.ends[part] as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn acquirer<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        key.get(..self.ends[0] as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn merchant<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        self.between(key, 1)
+    }
+
+    /// Only in a card's key; empty in others.
+    pub(crate) fn terminal<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        if self.five { self.between(key, 2) } else { &[] }
+    }
+}
+
+/// A part of a key as text again.
+fn part(part: &[u8]) -> &str {
+    std::str::from_utf8(part).expect("invariant: a key is cut at an ASCII character")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_what_its_parts_say() {
+        for (key, acquirer, merchant, terminal) in [
+            ("A01:M1:T1:000017:003021", "A01", "M1", "T1"),
+            ("A01:M1:O1", "A01", "M1", ""),
+            ("A01:M1", "A01", "M1", ""),
+            ("A01", "A01", "", ""),
+            ("", "", "", ""),
+            ("::::", "", "", ""),
+            ("A01:M1:T1:1:2:3", "A01", "M1", ""),
+        ] {
+            let parts = Parts::of(key.as_bytes());
+            let said = [parts.acquirer(key.as_bytes()), parts.merchant(key.as_bytes()), parts.terminal(key.as_bytes())];
+            assert_eq!(said.map(part), [acquirer, merchant, terminal], "{key}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use tillwatch_sdk::{Cleared, Details, Evidence, Finding, Instant, Out, Value, pa
 use crate::{
     Kind,
     rule::CorrelatePayment,
-    state::{Facts, Open, Opener, Payment, Settles, Window},
+    state::{Facts, Open, Payment, Settles, Text, Window},
+    tail::Opener,
 };
 use tillwatch_sdk::Rule as _;
 
@@ -23,30 +24,20 @@ struct Raise {
     more: Details,
 }
 
-/// The event of a visit, as far as it may become evidence.
-#[derive(Clone, Copy)]
-pub(crate) struct Trigger<'a> {
-    /// Index in the rule's `EVENTS`.
-    pub(crate) event: u8,
-    pub(crate) id: &'a str,
-    /// Its own time, as it is kept.
-    pub(crate) time: i64,
-}
-
 /// One visit.
 pub(crate) struct Step<'a> {
     pub(crate) payment: &'a mut Payment,
     pub(crate) windows: Windows,
     pub(crate) card: bool,
-    /// The transaction key.
-    pub(crate) key: &'a str,
+    /// The transaction key, as it came.
+    key: &'a [u8],
     /// Position.
     pub(crate) at: Instant,
     /// The event's time as the specification counts.
     pub(crate) time: Instant,
     pub(crate) late: bool,
     /// The event, and its place among the payment's openers once a window was opened by it.
-    pub(crate) event: Option<Trigger<'a>>,
+    pub(crate) event: Option<Opener<'a>>,
     place: Option<u8>,
     clears: Vec<(Kind, &'static str, u64)>,
     raises: Vec<Raise>,
@@ -55,8 +46,8 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn new(payment: &'a mut Payment, windows: Windows, key: &'a str, at: Instant) -> Self {
-        let card = payment.rail(key) == tillwatch_sdk::payment::CARD;
+    pub(crate) fn new(payment: &'a mut Payment, windows: Windows, key: &'a [u8], at: Instant) -> Self {
+        let card = payment.by_card(key);
         Self {
             payment,
             windows,
@@ -80,10 +71,9 @@ impl<'a> Step<'a> {
 
     fn opener(&mut self) -> Option<u8> {
         if self.place.is_none()
-            && let Some(Trigger { event, id, time }) = self.event
+            && let Some(event) = self.event
         {
-            self.place = u8::try_from(self.payment.openers.len()).ok();
-            self.payment.openers.push(Opener { event, id: id.to_owned(), time });
+            self.place = self.payment.tail.push_opener(event);
         }
         self.place
     }
@@ -92,13 +82,14 @@ impl<'a> Step<'a> {
     pub(crate) fn open(&mut self, kind: Kind, from: Instant, length: i64) {
         let deadline = from + length;
         let grace = if self.late { (self.at + self.windows.late_grace_ms - deadline).max(0) } else { 0 };
-        let window = Window { kind, deadline: self.kept(deadline), grace, late: self.late, opener: self.opener() };
-        self.payment.windows.push(window);
+        let window = Window { deadline: self.kept(deadline), grace, late: self.late, opener: self.opener() };
+        debug_assert!(!self.payment.waits_for(kind), "one window of a kind is open at a time");
+        self.payment.windows.put(kind, window);
     }
 
     /// Closes the window of a kind, where one is open.
     pub(crate) fn close(&mut self, kind: Kind) {
-        self.payment.windows.retain(|window| window.kind != kind);
+        self.payment.windows.remove(kind.bit());
     }
 
     /// The thing that a finding missed has happened, or no longer matters.
@@ -126,7 +117,7 @@ impl<'a> Step<'a> {
 
     /// Closes every window and clears every finding.
     pub(crate) fn end_everything(&mut self, resolution: &'static str) {
-        self.payment.windows.clear();
+        self.payment.windows.remove(u16::MAX);
         for kind in Kind::ALL {
             self.clear_as(kind, resolution);
         }
@@ -160,25 +151,21 @@ impl<'a> Step<'a> {
         if self.payment.is_open(kind) {
             return;
         }
-        let held =
-            self.payment.openers.iter().enumerate().filter(|(place, _)| self.place.map(usize::from) != Some(*place));
+        let openers = (0_u8..).zip(self.payment.tail.openers());
+        let held = openers.filter(|(place, _)| self.place != Some(*place));
         let evidence = held.map(|(_, opener)| self.evidence(opener)).collect();
         self.payment.open.push(Open { kind, deadline: self.kept(deadline), opener: None, settles });
         self.raises.push(Raise { kind, deadline, late_window, evidence, more });
     }
 
     /// Raises what a window waited for in vain.
-    pub(crate) fn fire(&mut self, window: Window) {
-        let evidence = window.opener.map(|place| self.evidence(&self.payment.openers[usize::from(place)]));
+    pub(crate) fn fire(&mut self, kind: Kind, window: Window) {
+        let opener = window.opener.and_then(|place| self.payment.tail.openers().nth(usize::from(place)));
+        let evidence = opener.map(|opener| self.evidence(opener));
         let deadline = self.payment.base + window.deadline;
-        self.payment.open.push(Open {
-            kind: window.kind,
-            deadline: window.deadline,
-            opener: window.opener,
-            settles: None,
-        });
+        self.payment.open.push(Open { kind, deadline: window.deadline, opener: window.opener, settles: None });
         self.raises.push(Raise {
-            kind: window.kind,
+            kind,
             deadline,
             late_window: window.late,
             evidence: evidence.into_iter().collect(),
@@ -186,16 +173,19 @@ impl<'a> Step<'a> {
         });
     }
 
-    fn evidence(&self, opener: &Opener) -> Evidence {
+    fn evidence(&self, opener: Opener<'_>) -> Evidence {
         Evidence {
             event: CorrelatePayment::EVENTS[usize::from(opener.event)].to_owned(),
-            id: opener.id.clone(),
+            id: String::from_utf8_lossy(opener.id).into_owned(),
             time: self.payment.base + opener.time,
         }
     }
 
     /// Says everything: clears, then raises, each in the order of the tables; what is superseded follows its superseder.
     pub(crate) fn say(mut self, out: &mut Out<'_>) {
+        if self.clears.is_empty() && self.raises.is_empty() {
+            return;
+        }
         self.clears.sort_by_key(|(kind, ..)| *kind);
         self.raises.sort_by_key(|raise| raise.kind);
         for (kind, resolution, after_ms) in self.clears.iter().filter(|clear| clear.1 != "superseded") {
@@ -218,7 +208,7 @@ impl<'a> Step<'a> {
             generation,
             deadline: Some(deadline),
             amount: self.payment.amount,
-            currency: self.payment.currency.clone(),
+            currency: self.payment.tail.text(Text::Currency).map(str::to_owned),
             broke_at: Some(kind.broke_at().to_owned()),
             evidence,
             details: self.details(late_window, more),
@@ -227,13 +217,13 @@ impl<'a> Step<'a> {
     }
 
     fn details(&self, late_window: bool, more: Details) -> Details {
-        let payment = &*self.payment;
+        let (payment, key) = (&*self.payment, text(self.key));
         let texts = [
-            ("rail", payment.rail(self.key)),
-            ("acquirer", payment.acquirer(self.key)),
-            ("terminal", payment.terminal(self.key)),
-            ("site", payment.who.site.as_deref().unwrap_or_default()),
-            ("merchant", payment.merchant(self.key)),
+            ("rail", payment.rail(key)),
+            ("acquirer", payment.acquirer(key)),
+            ("terminal", payment.terminal(key)),
+            ("site", payment.site()),
+            ("merchant", payment.merchant(key)),
         ];
         let instants = [
             ("authorized_at", payment.authorized.map(|kept| payment.base + kept)),
@@ -258,6 +248,11 @@ impl<'a> Step<'a> {
     pub(crate) fn patience_from(&self) -> Option<Instant> {
         Some(self.payment.base + self.payment.patience.or(self.payment.authorized)?)
     }
+}
+
+/// A transaction key as text, for what is seldom.
+pub(crate) fn text(key: &[u8]) -> &str {
+    std::str::from_utf8(key).expect("invariant: the host hands on UTF-8")
 }
 
 fn cleared(kind: Kind, resolution: &str, after_ms: u64) -> Cleared {

@@ -13,6 +13,7 @@ extern crate self as tillwatch_sdk;
 mod out;
 mod run;
 mod settings;
+mod state;
 mod visit;
 
 pub mod cause;
@@ -30,7 +31,7 @@ pub mod guest;
 #[doc = include_str!("../../../docs/rules.md")]
 struct Rules;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 pub use out::Out;
 pub use tillwatch_wit::{
@@ -62,8 +63,9 @@ pub trait Rule: Sized {
 
     /// Its settings, from JSON. Use `#[serde(default, deny_unknown_fields)]`, so that a misspelt key is an error and a missing one is not.
     type Settings: DeserializeOwned + Default;
-    /// What it remembers of a key between visits. Small: it is written with every change. A type that encodes to nothing, as `()`, is none.
-    type State: Serialize + DeserializeOwned;
+    /// What it remembers of a key between visits. Small: it is written with every change. Any serde type; one that encodes to nothing, as
+    /// `()`, is none.
+    type State: State;
 
     /// Makes the rule.
     ///
@@ -87,8 +89,9 @@ pub trait Rule: Sized {
     }
 }
 
-pub use run::{decode_state, describe, encode_state};
+pub use run::describe;
 pub use settings::make;
+pub use state::{State, decode_state, encode_state};
 
 #[doc(hidden)]
 pub use run::run;

@@ -6,7 +6,7 @@ use tillwatch_wit::{
 };
 
 use crate::{
-    Out, Rule, Visit,
+    Out, Rule, State, Visit,
     visit::{FIXED_PIECES, Positions, positions},
 };
 
@@ -22,42 +22,6 @@ pub fn describe<R: Rule>() -> Descriptor {
         events: owned(R::EVENTS),
         fields: R::FIELDS.iter().map(|field: &FieldId| field.field().name.to_owned()).collect(),
         capabilities: owned(R::CAPABILITIES),
-    }
-}
-
-/// Reads a state, all of its bytes.
-///
-/// # Errors
-/// What is wrong with the bytes.
-pub fn decode_state<S: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((state, [])) => Ok(state),
-        Ok((_, rest)) => {
-            Err(format!("the state does not decode: {} of {} bytes are left over", rest.len(), bytes.len()))
-        }
-        Err(error) => Err(format!("the state does not decode: {error} ({} bytes)", bytes.len())),
-    }
-}
-
-/// Writes a state.
-///
-/// # Errors
-/// What the type cannot express, as a sequence of unknown length.
-pub fn encode_state<S: serde::Serialize>(state: &S) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    append_state(state, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// Appends a state; returns how many bytes it took.
-fn append_state<S: serde::Serialize>(state: &S, bytes: &mut Vec<u8>) -> Result<u32, String> {
-    let before = bytes.len();
-    *bytes = postcard::to_extend(state, std::mem::take(bytes))
-        .map_err(|error| format!("the state cannot be written: {error}"))?;
-    match u32::try_from(bytes.len() - before) {
-        Ok(0) => Err("the state encodes to nothing, which means that there is none".to_owned()),
-        Ok(length) => Ok(length),
-        Err(_) => Err("the state is larger than 4 GiB".to_owned()),
     }
 }
 
@@ -99,7 +63,7 @@ fn one<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts
 
 fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Result<Verdict, String> {
     let before = visit.piece(0);
-    let mut state = if before.is_empty() { None } else { Some(decode_state::<R::State>(before)?) };
+    let mut state = if before.is_empty() { None } else { Some(R::State::read(before)?) };
     let mut out = Out::new(index, &mut verdicts.actions);
     match visit.visit.trigger {
         Trigger::Timer => rule.on_wake(visit, &mut state, &mut out),
@@ -117,7 +81,12 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
         });
     };
     let start = verdicts.states.len();
-    let length = append_state(&state, &mut verdicts.states)?;
+    state.append(&mut verdicts.states)?;
+    let length = match u32::try_from(verdicts.states.len() - start) {
+        Ok(0) => return Err("the state encodes to nothing, which means that there is none".to_owned()),
+        Ok(length) => length,
+        Err(_) => return Err("the state is larger than 4 GiB".to_owned()),
+    };
     let change = if verdicts.states[start..] == *before {
         verdicts.states.truncate(start);
         Change::Keep

@@ -49,10 +49,21 @@ impl<'a> Visit<'a> {
         &self.bytes[start..self.ends[index] as usize]
     }
 
-    fn field(&self, field: FieldId) -> &'a [u8] {
+    /// A declared field's piece as it came, for a comparison that needs no text; empty where absent.
+    ///
+    /// # Panics
+    /// Where the rule does not declare the field.
+    #[must_use]
+    pub fn piece_of(&self, field: FieldId) -> &'a [u8] {
         let position = self.positions[field.0 as usize];
         assert!(position != ABSENT, "the rule reads field `{}` and does not declare it in FIELDS", field.field().name);
         self.piece(usize::from(position))
+    }
+
+    /// [`Visit::key`] as it came.
+    #[must_use]
+    pub fn key_piece(&self) -> &'a [u8] {
+        self.piece(1)
     }
 
     /// The position in the order of everything, ms: an event's effective time, for a late event the watermark at which it came, a wake-up's own instant.
@@ -132,14 +143,14 @@ macro_rules! accessor {
         #[doc = $doc]
         #[must_use]
         pub fn $accessor(&self) -> Option<&'a str> {
-            text(self.field(FieldId::$constant))
+            text(self.piece_of(FieldId::$constant))
         }
     };
     ($constant:ident, $accessor:ident, Integer, $doc:literal) => {
         #[doc = $doc]
         #[must_use]
         pub fn $accessor(&self) -> Option<i64> {
-            eight(self.field(FieldId::$constant)).map(i64::from_le_bytes)
+            eight(self.piece_of(FieldId::$constant)).map(i64::from_le_bytes)
         }
     };
     ($constant:ident, $accessor:ident, Instant, $doc:literal) => {
@@ -147,21 +158,21 @@ macro_rules! accessor {
         #[doc = "\nMilliseconds since 1970."]
         #[must_use]
         pub fn $accessor(&self) -> Option<Instant> {
-            eight(self.field(FieldId::$constant)).map(i64::from_le_bytes)
+            eight(self.piece_of(FieldId::$constant)).map(i64::from_le_bytes)
         }
     };
     ($constant:ident, $accessor:ident, Number, $doc:literal) => {
         #[doc = $doc]
         #[must_use]
         pub fn $accessor(&self) -> Option<f64> {
-            eight(self.field(FieldId::$constant)).map(f64::from_le_bytes)
+            eight(self.piece_of(FieldId::$constant)).map(f64::from_le_bytes)
         }
     };
     ($constant:ident, $accessor:ident, Flag, $doc:literal) => {
         #[doc = $doc]
         #[must_use]
         pub fn $accessor(&self) -> Option<bool> {
-            self.field(FieldId::$constant).first().map(|byte| *byte != 0)
+            self.piece_of(FieldId::$constant).first().map(|byte| *byte != 0)
         }
     };
     ($constant:ident, $accessor:ident, Any, $doc:literal) => {
@@ -169,7 +180,7 @@ macro_rules! accessor {
         #[doc = "\nSee [`Visit::read_data`]."]
         #[must_use]
         pub fn $accessor(&self) -> Option<&'a [u8]> {
-            let piece = self.field(FieldId::$constant);
+            let piece = self.piece_of(FieldId::$constant);
             if piece.is_empty() { None } else { Some(piece) }
         }
     };

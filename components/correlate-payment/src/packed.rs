@@ -1,0 +1,271 @@
+//! The layout of a payment's state: a head of fixed places, then what there is of the rest, then the tail. Every event reads one and writes
+//! one, so nothing in it is looked for and nothing is allocated but the tail (`docs/adr/0016-packed-payment.md`).
+//!
+//! Numbers are little-endian. Where the parts of a short transaction key lie is kept, three bytes, rather than looked for at every event. Distances from `base` take four bytes each where all of a state fit, else eight.
+
+use tillwatch_sdk::State;
+
+use crate::{
+    Kind,
+    state::{Facts, KINDS, Level, Open, Parts, Payment, Rail, Settles, Window, kinds},
+    tail::{OPENERS_MAX, Tail},
+};
+
+/// Bytes that every state has: base, bits, kinds of windows, texts, openers.
+const HEAD_BYTES: usize = 16;
+
+// The places of the head's bits.
+const LEVEL_BITS: u32 = 3;
+const RAIL_AT: u32 = LEVEL_BITS;
+const FACTS_AT: u32 = RAIL_AT + 3;
+const NUMBERS_AT: u32 = FACTS_AT + 8;
+const OPEN_AT: u32 = NUMBERS_AT + NUMBERS;
+const GENERATIONS_AT: u32 = OPEN_AT + 1;
+const WIDE_AT: u32 = GENERATIONS_AT + 1;
+const PARTS_AT: u32 = WIDE_AT + 1;
+const FIVE_AT: u32 = PARTS_AT + 1;
+
+/// Numbers that a payment may have or not have.
+const NUMBERS: u32 = 9;
+
+// A window's byte: its opener's place and one, or 0; and these.
+const PLACE_MASK: u8 = 63;
+const LATE: u8 = 1 << 6;
+const GRACE: u8 = 1 << 7;
+
+impl State for Payment {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        read(bytes).ok_or_else(|| format!("the state is no payment's ({} bytes)", bytes.len()))
+    }
+
+    fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let start = bytes.len();
+        // About what the head takes of an ordinary payment.
+        bytes.reserve(96 + self.tail.parts().2.len());
+        if !append::<false>(self, bytes) {
+            bytes.truncate(start);
+            append::<true>(self, bytes);
+        }
+        Ok(())
+    }
+}
+
+fn numbers(payment: &Payment) -> [Option<i64>; NUMBERS as usize] {
+    [
+        payment.amount,
+        payment.authorized,
+        payment.patience,
+        payment.approved,
+        payment.paid_as_of,
+        payment.reversal_requested,
+        payment.reversal_answered,
+        payment.money_back,
+        payment.finished,
+    ]
+}
+
+/// Appends a payment; false where a number does not fit and it has to be `WIDE`.
+fn append<const WIDE: bool>(payment: &Payment, bytes: &mut Vec<u8>) -> bool {
+    let numbers = numbers(payment);
+    let (texts, openers, tail) = payment.tail.parts();
+    let generations = payment.generations.iter().any(|generation| *generation != 0);
+    // Of a longer key they are found anew at every event.
+    let short = payment.parts.filter(|parts| parts.ends.iter().all(|end| *end <= u32::from(u8::MAX)));
+    let parts = short.map(|parts| parts.ends.map(|end| end.to_le_bytes()[0]));
+    let mut bits = payment.level as u32
+        | payment.rail.map_or(0, |rail| rail as u32 + 1) << RAIL_AT
+        | u32::from(payment.facts.0) << FACTS_AT
+        | u32::from(!payment.open.is_empty()) << OPEN_AT
+        | u32::from(generations) << GENERATIONS_AT
+        | u32::from(WIDE) << WIDE_AT
+        | u32::from(parts.is_some()) << PARTS_AT
+        | u32::from(payment.parts.is_some_and(|parts| parts.five)) << FIVE_AT;
+    for (place, number) in numbers.iter().enumerate() {
+        bits |= u32::from(number.is_some()) << (NUMBERS_AT as usize + place);
+    }
+    // Put together here and appended at once: room is asked for once.
+    let mut out = Out { bytes: [0; PLAIN_BYTES_MAX], length: 0, wide: WIDE, fits: true };
+    out.put(payment.base.to_le_bytes());
+    out.put(bits.to_le_bytes());
+    out.put(payment.windows.kinds.to_le_bytes());
+    out.put([texts, openers]);
+    if let Some(ends) = parts {
+        out.put(ends);
+    }
+    out.number(payment.last);
+    for number in numbers.into_iter().flatten() {
+        out.number(number);
+    }
+    for (_, window) in payment.windows.iter() {
+        let grace = window.grace != 0;
+        out.put([place(window.opener) | if window.late { LATE } else { 0 } | if grace { GRACE } else { 0 }]);
+        out.number(window.deadline);
+        if grace {
+            out.number(window.grace);
+        }
+    }
+    if !payment.open.is_empty() {
+        out.put([u8::try_from(payment.open.len()).expect("invariant: one of each kind")]);
+        for open in &payment.open {
+            let (settles, moment) = match open.settles {
+                None => (0, None),
+                Some(Settles::Findings) => (1, None),
+                Some(Settles::Approval) => (2, None),
+                Some(Settles::PaidAfter(moment)) => (3, Some(moment)),
+                Some(Settles::Nothing) => (4, None),
+            };
+            out.put([open.kind as u8, place(open.opener), settles]);
+            out.number(open.deadline);
+            moment.into_iter().for_each(|moment| out.number(moment));
+        }
+    }
+    if generations {
+        payment.generations.iter().for_each(|generation| out.put(generation.to_le_bytes()));
+    }
+    bytes.extend_from_slice(&out.bytes[..out.length]);
+    bytes.extend_from_slice(tail);
+    out.fits
+}
+
+/// An opener's place as it is written: one more, and 0 for none.
+fn place(opener: Option<u8>) -> u8 {
+    opener.map_or(0, |place| place + 1)
+}
+
+/// A state before its tail, at most.
+const PLAIN_BYTES_MAX: usize =
+    HEAD_BYTES + 3 + 8 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
+
+struct Out {
+    bytes: [u8; PLAIN_BYTES_MAX],
+    length: usize,
+    wide: bool,
+    fits: bool,
+}
+
+impl Out {
+    #[inline]
+    fn put<const N: usize>(&mut self, piece: [u8; N]) {
+        self.bytes[self.length..self.length + N].copy_from_slice(&piece);
+        self.length += N;
+    }
+
+    #[inline]
+    fn number(&mut self, number: i64) {
+        if self.wide {
+            self.put(number.to_le_bytes());
+        } else {
+            match i32::try_from(number) {
+                Ok(number) => self.put(number.to_le_bytes()),
+                Err(_) => self.fits = false,
+            }
+        }
+    }
+}
+
+/// What is still to be read.
+struct Rest<'a> {
+    bytes: &'a [u8],
+    wide: bool,
+}
+
+impl Rest<'_> {
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(*byte)
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<i64> {
+        if self.wide {
+            let (number, rest) = self.bytes.split_first_chunk()?;
+            self.bytes = rest;
+            return Some(i64::from_le_bytes(*number));
+        }
+        let (number, rest) = self.bytes.split_first_chunk()?;
+        self.bytes = rest;
+        Some(i64::from(i32::from_le_bytes(*number)))
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Payment> {
+    let (head, bytes) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let [.., texts, openers] = *head;
+    let bits = u32::from_le_bytes(*head[8..].first_chunk()?);
+    let waits = u16::from_le_bytes(*head[12..].first_chunk()?);
+    let bit = |at: u32| bits >> at & 1 != 0;
+    if bits >> (FIVE_AT + 1) != 0 || waits >> KINDS != 0 || openers > OPENERS_MAX {
+        return None;
+    }
+    let mut rest = Rest { bytes, wide: bit(WIDE_AT) };
+    let mut payment = Payment { base: i64::from_le_bytes(*head.first_chunk()?), ..Payment::default() };
+    if bit(PARTS_AT) {
+        let (ends, tail) = rest.bytes.split_first_chunk::<3>()?;
+        payment.parts = Some(Parts { ends: ends.map(u32::from), five: bit(FIVE_AT) });
+        rest.bytes = tail;
+    }
+    payment.level = *Level::ALL.get((bits & ((1 << LEVEL_BITS) - 1)) as usize)?;
+    payment.rail = match (bits >> RAIL_AT & 7) as usize {
+        0 => None,
+        rail => Some(*Rail::ALL.get(rail - 1)?),
+    };
+    payment.facts = Facts((bits >> FACTS_AT & 0xff) as u8);
+    payment.last = rest.number()?;
+    let numbers = [
+        &mut payment.amount,
+        &mut payment.authorized,
+        &mut payment.patience,
+        &mut payment.approved,
+        &mut payment.paid_as_of,
+        &mut payment.reversal_requested,
+        &mut payment.reversal_answered,
+        &mut payment.money_back,
+        &mut payment.finished,
+    ];
+    for (at, number) in (NUMBERS_AT..).zip(numbers) {
+        if bit(at) {
+            *number = Some(rest.number()?);
+        }
+    }
+    // A place that no opener has is no state of this rule's.
+    let opener = |byte: u8| match byte & PLACE_MASK {
+        0 => Some(None),
+        place if place <= openers => Some(Some(place - 1)),
+        _ => None,
+    };
+    for kind in kinds(waits) {
+        let byte = rest.byte()?;
+        let deadline = rest.number()?;
+        let grace = if byte & GRACE != 0 { rest.number()? } else { 0 };
+        let window = Window { deadline, grace, late: byte & LATE != 0, opener: opener(byte)? };
+        payment.windows.put(kind, window);
+    }
+    if bit(OPEN_AT) {
+        for _ in 0..rest.byte()? {
+            let kind = *Kind::ALL.get(usize::from(rest.byte()?))?;
+            let opener = opener(rest.byte()?)?;
+            let settles = rest.byte()?;
+            let deadline = rest.number()?;
+            let settles = match settles {
+                0 => None,
+                1 => Some(Settles::Findings),
+                2 => Some(Settles::Approval),
+                3 => Some(Settles::PaidAfter(rest.number()?)),
+                4 => Some(Settles::Nothing),
+                _ => return None,
+            };
+            payment.open.push(Open { kind, deadline, opener, settles });
+        }
+    }
+    if bit(GENERATIONS_AT) {
+        for generation in &mut payment.generations {
+            let (number, tail) = rest.bytes.split_first_chunk()?;
+            *generation = u32::from_le_bytes(*number);
+            rest.bytes = tail;
+        }
+    }
+    payment.tail = Tail::read(texts, openers, rest.bytes)?;
+    Some(payment)
+}

@@ -1,0 +1,173 @@
+//! The end of a packed state, kept as it lies there: texts, then the events that opened windows. Most visits read none of it, so it is
+//! copied whole and looked into where needed.
+//!
+//! A text is its length (one byte, or 255 and four) and its bytes; which texts there are says `texts`, in the order of [`Text`]. An opener is
+//! its event (index in the rule's `EVENTS`), the length of its id, its own time from `base` in eight bytes, and its id.
+
+use crate::state::Text;
+
+/// The event that opened a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opener<'a> {
+    /// Index in the rule's `EVENTS`.
+    pub(crate) event: u8,
+    pub(crate) id: &'a [u8],
+    /// Its own time, from `base`.
+    pub(crate) time: i64,
+}
+
+/// Every text's bit.
+pub(crate) const TEXTS: u8 = (1 << (Text::Rail as u8 + 1)) - 1;
+
+/// Openers of a payment: each is spoken of by a window or a finding, of which there is one of each kind at most, or is this visit's.
+pub(crate) const OPENERS_MAX: u8 = 63;
+
+/// Bytes of an opener before its id.
+const OPENER_HEAD_BYTES: usize = 10;
+
+/// Of an ordinary opener, with an id of 26 characters.
+const OPENER_ROOM_BYTES: usize = 40;
+
+/// Stands as the length of a text that has four bytes more for it.
+const LONG: u8 = u8::MAX;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    texts: u8,
+    openers: u8,
+    /// Where the openers begin.
+    openers_at: usize,
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    /// Of these bytes, which hold these texts and so many openers; none where they do not.
+    pub(crate) fn read(texts: u8, openers: u8, bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        for _ in 0..(texts & TEXTS).count_ones() {
+            rest = split_text(rest)?.1;
+        }
+        let openers_at = bytes.len() - rest.len();
+        for _ in 0..openers {
+            rest = split_opener(rest)?.1;
+        }
+        let sound = texts & !TEXTS == 0 && openers <= OPENERS_MAX && rest.is_empty();
+        sound.then(|| {
+            // Room for an opener of this visit.
+            let mut own = Vec::with_capacity(bytes.len() + OPENER_ROOM_BYTES);
+            own.extend_from_slice(bytes);
+            Self { texts, openers, openers_at, bytes: own }
+        })
+    }
+
+    /// Its texts as bits, its openers, its bytes.
+    pub(crate) fn parts(&self) -> (u8, u8, &[u8]) {
+        (self.texts, self.openers, &self.bytes)
+    }
+
+    pub(crate) fn has(&self, text: Text) -> bool {
+        self.texts & 1 << text as u8 != 0
+    }
+
+    /// A text, where it is there.
+    pub(crate) fn text(&self, text: Text) -> Option<&str> {
+        if !self.has(text) {
+            return None;
+        }
+        let (found, _) = split_text(&self.bytes[self.start(text)..])?;
+        Some(std::str::from_utf8(found).expect("invariant: texts are UTF-8"))
+    }
+
+    /// Where a text stands, or would.
+    fn start(&self, text: Text) -> usize {
+        let before = (self.texts & ((1 << text as u8) - 1)).count_ones();
+        let mut rest = &self.bytes[..];
+        for _ in 0..before {
+            rest = split_text(rest).expect("invariant: the tail was checked").1;
+        }
+        self.bytes.len() - rest.len()
+    }
+
+    /// Puts in a text that is not there yet.
+    pub(crate) fn put(&mut self, text: Text, content: &[u8]) {
+        debug_assert!(!self.has(text), "the first one that says it counts");
+        let at = self.start(text);
+        let mut head = [LONG; 5];
+        let head = match u8::try_from(content.len()) {
+            Ok(length) if length != LONG => {
+                head[0] = length;
+                &head[..1]
+            }
+            _ => {
+                let length = u32::try_from(content.len()).expect("invariant: a text is under 4 GiB");
+                head[1..].copy_from_slice(&length.to_le_bytes());
+                &head[..]
+            }
+        };
+        if self.bytes.capacity() == 0 {
+            // A payment's first texts, and its first opener.
+            self.bytes.reserve(2 * OPENER_ROOM_BYTES);
+        }
+        self.bytes.splice(at..at, head.iter().chain(content).copied());
+        self.texts |= 1 << text as u8;
+        self.openers_at += head.len() + content.len();
+    }
+
+    pub(crate) fn openers_count(&self) -> u8 {
+        self.openers
+    }
+
+    /// In the order in which they opened something.
+    pub(crate) fn openers(&self) -> impl Iterator<Item = Opener<'_>> {
+        let mut rest = &self.bytes[self.openers_at..];
+        std::iter::from_fn(move || {
+            let (opener, tail) = split_opener(rest)?;
+            rest = tail;
+            Some(opener)
+        })
+    }
+
+    /// Adds one; gives its place, none where there is no room.
+    pub(crate) fn push_opener(&mut self, opener: Opener<'_>) -> Option<u8> {
+        let length = u8::try_from(opener.id.len()).ok().filter(|_| self.openers < OPENERS_MAX)?;
+        self.bytes.reserve(OPENER_HEAD_BYTES + opener.id.len());
+        self.bytes.push(opener.event);
+        self.bytes.push(length);
+        self.bytes.extend_from_slice(&opener.time.to_le_bytes());
+        self.bytes.extend_from_slice(opener.id);
+        self.openers += 1;
+        Some(self.openers - 1)
+    }
+
+    /// Keeps those whose places are in `places`.
+    pub(crate) fn retain_openers(&mut self, places: u64) {
+        let (mut from, mut to) = (self.openers_at, self.openers_at);
+        for place in 0..self.openers {
+            let length = OPENER_HEAD_BYTES + usize::from(self.bytes[from + 1]);
+            if places & 1 << place != 0 {
+                self.bytes.copy_within(from..from + length, to);
+                to += length;
+            }
+            from += length;
+        }
+        self.bytes.truncate(to);
+        self.openers = u8::try_from(places.count_ones()).expect("invariant: 64 bits at most");
+    }
+}
+
+fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = bytes.split_first()?;
+    if length != LONG {
+        return rest.split_at_checked(usize::from(length));
+    }
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
+fn split_opener(bytes: &[u8]) -> Option<(Opener<'_>, &[u8])> {
+    let (&[event, length], rest) = bytes.split_first_chunk()?;
+    let (time, rest) = rest.split_first_chunk()?;
+    let (id, rest) = rest.split_at_checked(usize::from(length))?;
+    Some((Opener { event, id, time: i64::from_le_bytes(*time) }, rest))
+}

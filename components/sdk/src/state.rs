@@ -1,0 +1,54 @@
+//! How states are written: any serde type by postcard (ADR 0002), and a type with a layout of its own by itself.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What a rule remembers of a key. Every serde type is one; a type that is none may say itself how it is written, where every event counts.
+pub trait State: Sized {
+    /// Reads a state, all of its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    fn read(bytes: &[u8]) -> Result<Self, String>;
+
+    /// Appends a state.
+    ///
+    /// # Errors
+    /// What cannot be expressed.
+    fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String>;
+}
+
+impl<S: Serialize + DeserializeOwned> State for S {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        decode_state(bytes)
+    }
+
+    fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        *bytes = postcard::to_extend(self, std::mem::take(bytes))
+            .map_err(|error| format!("the state cannot be written: {error}"))?;
+        Ok(())
+    }
+}
+
+/// Reads a state, all of its bytes.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn decode_state<S: DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Ok(state),
+        Ok((_, rest)) => {
+            Err(format!("the state does not decode: {} of {} bytes are left over", rest.len(), bytes.len()))
+        }
+        Err(error) => Err(format!("the state does not decode: {error} ({} bytes)", bytes.len())),
+    }
+}
+
+/// Writes a state.
+///
+/// # Errors
+/// What the type cannot express, as a sequence of unknown length.
+pub fn encode_state<S: State>(state: &S) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    state.append(&mut bytes)?;
+    Ok(bytes)
+}
