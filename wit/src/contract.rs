@@ -84,6 +84,30 @@ impl Batch {
         self.ends.push(u32::try_from(self.bytes.len()).expect("invariant: a batch is under 4 GiB"));
     }
 
+    /// Appends many pieces.
+    ///
+    /// # Panics
+    /// As [`Batch::push_piece`].
+    #[inline]
+    pub fn push_pieces<'a>(&mut self, pieces: impl ExactSizeIterator<Item = &'a [u8]>) {
+        self.ends.reserve(pieces.len());
+        for piece in pieces {
+            if !piece.is_empty() {
+                self.bytes.extend_from_slice(piece);
+            }
+            // Cut here and looked at once, below: ends only grow.
+            #[allow(clippy::cast_possible_truncation, reason = "a batch that is too long does not pass")]
+            self.ends.push(self.bytes.len() as u32);
+        }
+        assert!(u32::try_from(self.bytes.len()).is_ok(), "invariant: a batch is under 4 GiB");
+    }
+
+    /// Appends so many absent pieces.
+    pub fn push_absent(&mut self, pieces: usize) {
+        let end = self.ends.last().copied().unwrap_or(0);
+        self.ends.extend(std::iter::repeat_n(end, pieces));
+    }
+
     /// Piece `piece` of visit `visit` in a batch with `pieces` pieces a visit (2 + the declared fields); empty where absent.
     #[must_use]
     pub fn piece(&self, visit: usize, pieces: usize, piece: usize) -> &[u8] {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use tillwatch_wit::{
     contract::Instant,
-    table::{FieldId, TypeId},
+    table::{ENVELOPE, FieldId, TypeId},
 };
 
 /// A field's place in the buffer.
@@ -24,9 +24,14 @@ pub struct Event {
     event_type: TypeId,
     time: Option<Instant>,
     spans: Vec<Span>,
+    /// Which span each field of the envelope is, since every event is asked for these; [`NOT_KNOWN`]: look for it.
+    envelope: [u8; ENVELOPE],
     bytes: Vec<u8>,
     payload: u32,
 }
+
+/// Stands as the span of a field that is absent, or further behind than a byte counts.
+const NOT_KNOWN: u8 = u8::MAX;
 
 impl Event {
     /// Starts an event over the payload's bytes; fields follow by [`Event::range`] and [`Event::push`].
@@ -36,7 +41,14 @@ impl Event {
     #[must_use]
     pub fn new(payload: Vec<u8>) -> Self {
         let length = u32::try_from(payload.len()).expect("invariant: a payload is under 4 GiB");
-        Self { event_type: TypeId::CUSTOM, time: None, spans: Vec::with_capacity(24), bytes: payload, payload: length }
+        Self {
+            event_type: TypeId::CUSTOM,
+            time: None,
+            spans: Vec::with_capacity(24),
+            envelope: [NOT_KNOWN; ENVELOPE],
+            bytes: payload,
+            payload: length,
+        }
     }
 
     /// Sets the type; for [`TypeId::CUSTOM`] push [`FieldId::TYPE`] as well.
@@ -56,7 +68,15 @@ impl Event {
     pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
         assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
         let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
-        self.spans.push(Span { field, start: at(start), end: at(end) });
+        self.add(Span { field, start: at(start), end: at(end) });
+    }
+
+    fn add(&mut self, span: Span) {
+        // The first of a name counts.
+        if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(span.field.0 as usize) {
+            *known = u8::try_from(self.spans.len()).unwrap_or(NOT_KNOWN);
+        }
+        self.spans.push(span);
     }
 
     /// A field with a piece of its own.
@@ -67,7 +87,7 @@ impl Event {
         let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
         let start = at(self.bytes.len());
         self.bytes.extend_from_slice(piece);
-        self.spans.push(Span { field, start, end: at(self.bytes.len()) });
+        self.add(Span { field, start, end: at(self.bytes.len()) });
     }
 
     /// Its type.
@@ -91,10 +111,11 @@ impl Event {
     /// A field's piece; empty where absent.
     #[must_use]
     pub fn piece(&self, field: FieldId) -> &[u8] {
-        self.spans
-            .iter()
-            .find(|span| span.field == field)
-            .map_or(&[], |span| &self.bytes[span.start as usize..span.end as usize])
+        let span = match self.envelope.get(field.0 as usize) {
+            Some(&known) if known != NOT_KNOWN => self.spans.get(known as usize),
+            _ => self.spans.iter().find(|span| span.field == field),
+        };
+        span.map_or(&[], |span| &self.bytes[span.start as usize..span.end as usize])
     }
 
     /// Finds many fields in one pass: puts the range of each whose place is not past `ranges` there, and leaves the others.

@@ -1,9 +1,9 @@
 //! Duplicates: which (terminal, source, id) were handed out within the window. Kept by minute-like buckets, so that the changelog gets
 //! one record of many hashes and forgets them together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use tillwatch_wit::{contract::Instant, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -20,14 +20,41 @@ struct Bucket {
     records: u32,
 }
 
+/// A hash that is remembered, and its bucket. Its words stand apart, so that it takes 24 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    low: u64,
+    high: u64,
+    bucket: i64,
+}
+
+impl Seen {
+    fn new(hash: u128, bucket: i64) -> Self {
+        let [low, high] = words(hash);
+        Self { low, high, bucket }
+    }
+
+    fn is(&self, hash: u128) -> bool {
+        [self.low, self.high] == words(hash)
+    }
+}
+
+/// The two words of a hash; either is as good as any hash of it.
+#[allow(clippy::cast_possible_truncation, reason = "the words are what is wanted")]
+fn words(hash: u128) -> [u64; 2] {
+    [hash as u64, (hash >> u64::BITS) as u64]
+}
+
 /// What was handed out lately.
 #[derive(Debug)]
 pub(super) struct Dedup {
     bucket_ms: i64,
     entries_max: usize,
-    seen: HashMap<u128, i64>,
+    seen: HashTable<Seen>,
     buckets: BTreeMap<i64, Bucket>,
-    changed: BTreeSet<i64>,
+    /// The bucket that was last put into.
+    last: Option<i64>,
+    changed: bool,
     gone: Vec<(i64, u32)>,
     pub(super) evicted: u64,
 }
@@ -63,9 +90,10 @@ impl Dedup {
         Self {
             bucket_ms: (i64::from(limits.dedup_window_ms) / BUCKETS).max(1),
             entries_max: limits.dedup_entries_max,
-            seen: HashMap::new(),
+            seen: HashTable::new(),
             buckets: BTreeMap::new(),
-            changed: BTreeSet::new(),
+            last: None,
+            changed: false,
             gone: Vec::new(),
             evicted: 0,
         }
@@ -79,20 +107,36 @@ impl Dedup {
     /// on what else came between.
     pub(super) fn first(&mut self, hash: u128, at: Instant) -> bool {
         let bucket = at.div_euclid(self.bucket_ms);
-        if let Some(&known) = self.seen.get(&hash)
-            && bucket - known <= BUCKETS
+        if let Some(seen) = self.seen.find(words(hash)[0], |seen| seen.is(hash))
+            && bucket - seen.bucket <= BUCKETS
         {
             return false;
         }
         self.insert(hash, bucket);
-        self.changed.insert(bucket);
-        self.expire(bucket);
+        self.changed = true;
+        // What is out of the window can be only where there is a newer bucket.
+        if self.last != Some(bucket) || self.seen.len() > self.entries_max {
+            self.expire(bucket);
+            self.last = Some(bucket);
+        }
         true
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
-        self.seen.insert(hash, bucket);
-        self.buckets.entry(bucket).or_default().hashes.push(hash);
+        let entry = self.seen.entry(words(hash)[0], |seen| seen.is(hash), |seen| seen.low);
+        entry.insert(Seen::new(hash, bucket));
+        let last = self.buckets.last_entry().filter(|last| *last.key() == bucket);
+        match last {
+            Some(last) => last.into_mut().hashes.push(hash),
+            None => self.buckets.entry(bucket).or_default().hashes.push(hash),
+        }
+    }
+
+    /// Forgets a hash, unless it was seen in a later bucket again.
+    fn forget(&mut self, hash: u128, bucket: i64) {
+        if let Ok(entry) = self.seen.find_entry(words(hash)[0], |seen| seen.is(hash) && seen.bucket == bucket) {
+            entry.remove();
+        }
     }
 
     fn expire(&mut self, today: i64) {
@@ -107,17 +151,14 @@ impl Dedup {
                 self.evicted += content.hashes.len() as u64;
             }
             for hash in content.hashes {
-                if self.seen.get(&hash) == Some(&bucket) {
-                    self.seen.remove(&hash);
-                }
+                self.forget(hash, bucket);
             }
-            self.changed.remove(&bucket);
             self.gone.extend((0..content.records).map(|record| (bucket, record)));
         }
     }
 
     pub(super) fn has_changes(&self) -> bool {
-        !self.changed.is_empty() || !self.gone.is_empty()
+        self.changed || !self.gone.is_empty()
     }
 
     /// Gives what changed: (bucket, record number, hashes; none to forget).
@@ -125,8 +166,8 @@ impl Dedup {
         for (bucket, record) in std::mem::take(&mut self.gone) {
             each(bucket, record, None);
         }
-        for number in std::mem::take(&mut self.changed) {
-            if let Some(bucket) = self.buckets.get_mut(&number) {
+        if std::mem::take(&mut self.changed) {
+            for (&number, bucket) in self.buckets.iter_mut().filter(|(_, bucket)| bucket.hashes.len() > bucket.stored) {
                 each(number, bucket.records, Some(&bucket.hashes[bucket.stored..]));
                 bucket.stored = bucket.hashes.len();
                 bucket.records += 1;
@@ -148,9 +189,7 @@ impl Dedup {
     pub(super) fn unload(&mut self, bucket: i64) {
         if let Some(content) = self.buckets.remove(&bucket) {
             for hash in content.hashes {
-                if self.seen.get(&hash) == Some(&bucket) {
-                    self.seen.remove(&hash);
-                }
+                self.forget(hash, bucket);
             }
         }
     }

@@ -22,20 +22,51 @@ pub(super) struct Slot {
     used: bool,
     pub(super) terminal: Terminal,
     generation: u32,
-    pub(super) key: Box<str>,
-    pub(super) state: Box<[u8]>,
+    /// Where in `body` the key ends and the state begins.
+    key_end: u32,
     pub(super) wake: Instant,
+    /// Key and state in one piece, so that a visit finds both together and a new state seldom wants new memory.
+    body: Vec<u8>,
 }
 
 impl Slot {
+    pub(super) fn key(&self) -> &str {
+        std::str::from_utf8(self.key_bytes()).expect("invariant: the key came in as text")
+    }
+
+    pub(super) fn key_bytes(&self) -> &[u8] {
+        &self.body[..self.key_end as usize]
+    }
+
+    pub(super) fn state(&self) -> &[u8] {
+        &self.body[self.key_end as usize..]
+    }
+
+    fn set_state(&mut self, state: &[u8]) {
+        self.body.truncate(self.key_end as usize);
+        let length = self.body.len() + state.len();
+        if self.body.capacity() < length {
+            self.body.reserve_exact((length + ROOM_BYTES).next_multiple_of(ROOM_BYTES) - self.body.len());
+        }
+        self.body.extend_from_slice(state);
+        // A payment that is finished is small, and stays for a while.
+        if self.body.capacity() > length + 4 * ROOM_BYTES {
+            self.body.shrink_to_fit();
+        }
+    }
+
     fn live(&self) -> bool {
-        !self.state.is_empty() || self.wake != NEVER
+        !self.state().is_empty() || self.wake != NEVER
     }
 }
 
+/// Room that a state has for growing, bytes. Much more is given back.
+const ROOM_BYTES: usize = 32;
+
 struct Undo {
     slot: u32,
-    state: Option<Box<[u8]>>,
+    /// Where in `old` its state begins, where that was replaced.
+    state: Option<usize>,
     wake: Instant,
 }
 
@@ -52,6 +83,8 @@ pub(super) struct Keyed {
     changed: Vec<u32>,
     gone: Vec<(u16, Box<str>, Box<str>)>,
     undo: Vec<Undo>,
+    /// States that were replaced, one behind the other.
+    old: Vec<u8>,
     wakes: usize,
     /// What is due at `due_at`, the last one first to go.
     due: Vec<(u32, u32)>,
@@ -81,13 +114,13 @@ impl Keyed {
         self.index
             .find(hash, |&number| {
                 let slot = &self.slots[number as usize];
-                slot.rule == rule && slot.terminal == terminal && slot.key.as_bytes() == key
+                slot.rule == rule && slot.terminal == terminal && slot.key_bytes() == key
             })
             .copied()
     }
 
-    fn insert(&mut self, rule: u16, terminal: Terminal, key: &[u8]) -> u32 {
-        let name = std::str::from_utf8(key).expect("invariant: the decoder checked UTF-8");
+    /// Makes a slot with room for a state.
+    fn insert(&mut self, rule: u16, terminal: Terminal, key: &[u8], state: &[u8]) -> u32 {
         self.terminals.hold_again(terminal);
         if self.held.len() <= usize::from(rule) {
             self.held.resize(usize::from(rule) + 1, 0);
@@ -100,10 +133,11 @@ impl Keyed {
             used: true,
             terminal,
             generation: 0,
-            key: name.into(),
-            state: Box::default(),
+            key_end: u32::try_from(key.len()).expect("invariant: a key is part of a record"),
             wake: NEVER,
+            body: Vec::with_capacity((key.len() + state.len() + ROOM_BYTES).next_multiple_of(ROOM_BYTES)),
         };
+        slot.body.extend_from_slice(key);
         let number = match self.free.pop() {
             Some(number) => {
                 slot.generation = self.slots[number as usize].generation + 1;
@@ -118,7 +152,7 @@ impl Keyed {
         let slots = &self.slots;
         self.index.insert_unique(Self::hash(rule, terminal, key), number, |&other| {
             let slot = &slots[other as usize];
-            Self::hash(slot.rule, slot.terminal, slot.key.as_bytes())
+            Self::hash(slot.rule, slot.terminal, slot.key_bytes())
         });
         number
     }
@@ -136,10 +170,15 @@ impl Keyed {
         let number = match found {
             Some(number) => number,
             None if empty => return,
-            None => self.insert(rule, terminal, key),
+            None => self.insert(rule, terminal, key, state.unwrap_or_default()),
         };
         let slot = &mut self.slots[number as usize];
-        let old = state.map(|state| std::mem::replace(&mut slot.state, state.into()));
+        let old = state.map(|state| {
+            let start = self.old.len();
+            self.old.extend_from_slice(slot.state());
+            slot.set_state(state);
+            start
+        });
         self.undo.push(Undo { slot: number, state: old, wake: slot.wake });
         if let Some(wake) = wake {
             self.set_wake(number, wake);
@@ -185,8 +224,9 @@ impl Keyed {
     pub(super) fn take_back(&mut self) {
         let mut touched = Vec::with_capacity(self.undo.len());
         while let Some(undo) = self.undo.pop() {
-            if let Some(state) = undo.state {
-                self.slots[undo.slot as usize].state = state;
+            if let Some(start) = undo.state {
+                self.slots[undo.slot as usize].set_state(&self.old[start..]);
+                self.old.truncate(start);
             }
             self.set_wake(undo.slot, undo.wake);
             touched.push(undo.slot);
@@ -201,6 +241,7 @@ impl Keyed {
         while let Some(undo) = self.undo.pop() {
             self.sweep(undo.slot);
         }
+        self.old.clear();
         if self.timers.len() > 2 * self.wakes + 4096 {
             let slots = &self.slots;
             self.timers.compact(|deadline, slot, generation| wanted(slots, deadline, slot, generation));
@@ -216,14 +257,15 @@ impl Keyed {
 
     fn remove(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
-        let hash = Self::hash(slot.rule, slot.terminal, slot.key.as_bytes());
+        let hash = Self::hash(slot.rule, slot.terminal, slot.key_bytes());
         slot.used = false;
-        let key = std::mem::take(&mut slot.key);
         let (rule, terminal, stored) = (slot.rule, slot.terminal, slot.stored);
         slot.changed = false;
         if stored {
-            self.gone.push((rule, self.terminals.name(terminal).into(), key));
+            self.gone.push((rule, self.terminals.name(terminal).into(), slot.key().into()));
         }
+        slot.body = Vec::new();
+        slot.key_end = 0;
         if let Ok(found) = self.index.find_entry(hash, |&other| other == number) {
             found.remove();
         }
@@ -260,7 +302,7 @@ impl Keyed {
         if due.len() > known {
             let order = |&(number, _): &(u32, u32)| {
                 let slot = &slots[number as usize];
-                (&*slot.key, terminals.name(slot.terminal), rank[slot.rule as usize], number)
+                (slot.key_bytes(), terminals.name(slot.terminal), rank[slot.rule as usize], number)
             };
             due.retain(|&(slot, generation)| wanted(slots, *due_at, slot, generation));
             due.sort_by(|a, b| order(b).cmp(&order(a)));
@@ -294,8 +336,8 @@ impl Keyed {
                 None
             }
             (found, Some((state, wake))) => {
-                let slot = found.unwrap_or_else(|| self.insert(rule, number, key.as_bytes()));
-                self.slots[slot as usize].state = state.into();
+                let slot = found.unwrap_or_else(|| self.insert(rule, number, key.as_bytes(), state));
+                self.slots[slot as usize].set_state(state);
                 self.slots[slot as usize].stored = true;
                 self.set_wake(slot, wake);
                 Some(slot)
@@ -307,7 +349,7 @@ impl Keyed {
 
     /// Replaces a state without a visit, as migration does.
     pub(super) fn replace(&mut self, number: u32, state: &[u8]) {
-        self.slots[number as usize].state = state.into();
+        self.slots[number as usize].set_state(state);
         self.mark(number);
     }
 
@@ -321,11 +363,11 @@ impl Keyed {
     }
 
     /// Gives every changed key once: `Some(slot)` to write, none to forget.
-    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(u16, &str, &str, Option<(&[u8], Instant)>)) {
+    pub(super) fn drain_changes(&mut self, mut each: impl FnMut(u16, &str, &[u8], Option<(&[u8], Instant)>)) {
         for (rule, terminal, key) in std::mem::take(&mut self.gone) {
             let again = self.known(rule, &terminal, &key);
             if !again {
-                each(rule, &terminal, &key, None);
+                each(rule, &terminal, key.as_bytes(), None);
             }
         }
         for number in std::mem::take(&mut self.changed) {
@@ -334,7 +376,7 @@ impl Keyed {
                 slot.changed = false;
                 slot.stored = true;
                 let slot = &self.slots[number as usize];
-                each(slot.rule, self.terminals.name(slot.terminal), &slot.key, Some((&slot.state, slot.wake)));
+                each(slot.rule, self.terminals.name(slot.terminal), slot.key_bytes(), Some((slot.state(), slot.wake)));
             }
         }
     }

@@ -18,6 +18,7 @@ mod terminals;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod waiting;
 mod watch;
 
 use std::{collections::BTreeMap, sync::Arc};

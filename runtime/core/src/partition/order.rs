@@ -3,11 +3,11 @@
 //! Owns which event is handed out when, and where a restart must begin to read. Waiting events are not state: after a restart they are
 //! read again from [`Position::low`]. Knows nothing of rules.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
-use super::moment::Moment;
+use super::{moment::Moment, waiting::Waiting};
 use crate::{
     event::Event,
     limits::Limits,
@@ -24,13 +24,13 @@ pub(super) struct Placed {
     /// Ingest time less the sender's time; positive for old events.
     pub(super) delay: i64,
     pub(super) offset: i64,
-    ingest_before: Instant,
+    pub(super) ingest_before: Instant,
     pub(super) event: Event,
 }
 
 impl Placed {
     /// Source and id, as bytes: their order is that of the texts, which needs no second look for UTF-8.
-    fn name(&self) -> (&[u8], &[u8]) {
+    pub(super) fn name(&self) -> (&[u8], &[u8]) {
         (self.event.piece(FieldId::SOURCE), self.event.piece(FieldId::ID))
     }
 }
@@ -47,7 +47,11 @@ pub(super) enum Source {
 /// What is handed out, in order.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Event(Placed),
+    /// An event, in its place of [`Order::waiting`].
+    Event {
+        at: Instant,
+        place: u32,
+    },
     /// An event that was handed out already and has to wait for its terminal, or is run again.
     Again(Box<Moment>),
     Sight {
@@ -65,9 +69,8 @@ pub(super) enum Ready {
 impl Ready {
     pub(super) fn at(&self) -> Instant {
         match self {
-            Self::Event(placed) => placed.at,
             Self::Again(moment) => moment.at,
-            Self::Sight { at, .. } | Self::Unreadable { at, .. } => *at,
+            Self::Event { at, .. } | Self::Sight { at, .. } | Self::Unreadable { at, .. } => *at,
         }
     }
 }
@@ -88,9 +91,7 @@ pub(super) struct Order {
     /// Ingest time reached before the restart.
     reached: Instant,
     high: i64,
-    waiting: BTreeMap<Instant, Vec<Placed>>,
-    waiting_events: usize,
-    waiting_bytes: usize,
+    pub(super) waiting: Waiting,
     pub(super) ready: VecDeque<Ready>,
     pub(super) overflows: u64,
 }
@@ -111,9 +112,7 @@ impl Order {
             done_before: BEGINNING,
             reached: BEGINNING,
             high: 0,
-            waiting: BTreeMap::new(),
-            waiting_events: 0,
-            waiting_bytes: 0,
+            waiting: Waiting::default(),
             ready: VecDeque::new(),
             overflows: 0,
         }
@@ -170,12 +169,9 @@ impl Order {
         if self.seen(offset) && at < self.done_before {
             return;
         }
-        self.waiting_events += 1;
-        self.waiting_bytes += event.size();
-        let placed = Placed { at, time, late, delay: self.ingest - time, offset, ingest_before, event };
-        self.waiting.entry(at).or_default().push(placed);
-        while self.waiting_events > self.waiting_events_max || self.waiting_bytes > self.waiting_bytes_max {
-            let Some((&oldest, _)) = self.waiting.first_key_value() else { break };
+        self.waiting.put(Placed { at, time, late, delay: self.ingest - time, offset, ingest_before, event });
+        while self.waiting.events() > self.waiting_events_max || self.waiting.bytes() > self.waiting_bytes_max {
+            let Some(oldest) = self.waiting.first() else { break };
             self.floor = oldest + 1;
             self.floor_from = offset + 1;
             self.overflows += 1;
@@ -185,24 +181,7 @@ impl Order {
 
     fn release(&mut self) {
         let watermark = self.watermark();
-        while let Some(entry) = self.waiting.first_entry() {
-            if *entry.key() >= watermark {
-                break;
-            }
-            let mut batch = entry.remove();
-            if batch.len() > 1 {
-                // Two that a sender gave one id, though they differ, are told apart by what they say: the first is taken, the other is a
-                // duplicate, and which came first over the network must not matter.
-                batch.sort_by(|a, b| {
-                    a.name().cmp(&b.name()).then_with(|| a.event.content_cmp(&b.event)).then(a.offset.cmp(&b.offset))
-                });
-            }
-            self.waiting_events -= batch.len();
-            for placed in batch {
-                self.waiting_bytes -= placed.event.size();
-                self.ready.push_back(Ready::Event(placed));
-            }
-        }
+        self.waiting.release(watermark, &mut self.ready);
     }
 
     /// A change of sight, by the record at `offset` or by a local tick at this time.
@@ -216,7 +195,7 @@ impl Order {
 
     /// Where a restart would go on. Meant between steps, when nothing is in `ready`.
     pub(super) fn position(&self) -> Position {
-        let oldest = self.waiting.values().flatten().min_by_key(|placed| placed.offset);
+        let oldest = self.waiting.iter().min_by_key(|placed| placed.offset);
         let high = self.high.max(self.read_before);
         let ingest_high = self.ingest.max(self.reached);
         let (low, ingest_low) = match oldest {
@@ -228,6 +207,6 @@ impl Order {
     }
 
     pub(super) fn waiting(&self) -> (usize, usize) {
-        (self.waiting_events, self.waiting_bytes)
+        (self.waiting.events(), self.waiting.bytes())
     }
 }

@@ -14,6 +14,7 @@ use super::{
     keyed::NEVER,
     moment::{self, Coming, Moment, Place},
     order::{Placed, Ready},
+    routing::UNDECLARED,
 };
 use crate::{
     event::Event,
@@ -90,7 +91,7 @@ impl Partition {
 
     fn take_ready(&mut self, rules: &mut dyn Rules) -> Result<(), Stalled> {
         let solitary = match self.order.ready.front() {
-            Some(Ready::Event(placed)) => self.speaks_up(placed),
+            Some(&Ready::Event { place, .. }) => self.speaks_up(self.order.waiting.placed(place)),
             Some(Ready::Sight { .. }) => true,
             _ => false,
         };
@@ -99,7 +100,10 @@ impl Partition {
             return self.flush(rules);
         }
         match self.order.ready.pop_front() {
-            Some(Ready::Event(placed)) => self.take_event(placed, rules),
+            Some(Ready::Event { place, .. }) => {
+                let placed = self.order.waiting.hand_out(place);
+                self.take_event(placed, rules)
+            }
             Some(Ready::Again(moment)) => self.take_again(*moment, rules),
             Some(Ready::Sight { at, by, tick }) => {
                 self.sight(at, by, tick);
@@ -179,7 +183,7 @@ impl Partition {
             return Ok(());
         }
         self.counters.wakes += 1;
-        let key = self.keyed.slot(slot).key.clone();
+        let key = self.keyed.slot(slot).key().into();
         self.keyed.terminals.hold_again(terminal);
         self.keyed.fire(slot);
         self.pend(
@@ -338,7 +342,7 @@ impl Partition {
                 batch.visits.push(moment.visit(&coming));
                 let key = moment.key(&coming, rule.key == Scope::Payment);
                 let slot = self.keyed.find(coming.rule, moment.terminal, key);
-                batch.push_piece(slot.map_or(&[], |slot| &self.keyed.slot(slot).state));
+                batch.push_piece(slot.map_or(&[], |slot| self.keyed.slot(slot).state()));
                 let by_terminal = rule.key != Scope::Payment;
                 let terminal = self.keyed.terminals.name(moment.terminal).as_bytes();
                 batch.push_piece(if by_terminal { terminal } else { key });
@@ -506,12 +510,16 @@ const TAKEN: crate::rules::Action =
 /// Appends the pieces of the fields that a rule declared; all of them absent where there is no event.
 fn fields(rule: &super::routing::Rule, event: Option<&Event>, ranges: &mut Vec<(u32, u32)>, batch: &mut Batch) {
     let Some(event) = event else {
-        rule.fields.iter().for_each(|_| batch.push_piece(&[]));
+        batch.push_absent(rule.fields.len());
         return;
     };
     ranges.clear();
     ranges.resize(rule.fields.len(), (0, 0));
     event.find(&rule.places, ranges);
+    if rule.places[FieldId::TYPE.0 as usize] == UNDECLARED {
+        batch.push_pieces(ranges.iter().map(|range| event.at(*range)));
+        return;
+    }
     for (&field, &range) in rule.fields.iter().zip(&*ranges) {
         batch.push_piece(if field == FieldId::TYPE { event.type_name().as_bytes() } else { event.at(range) });
     }

@@ -240,7 +240,7 @@ impl Partition {
         for (_, slot) in self.keyed.iter() {
             let terminal = self.keyed.terminals.name(slot.terminal);
             let rule = &self.routes.rules[slot.rule as usize];
-            changes.push(slot_change(rule, terminal, &slot.key, Some((&slot.state, slot.wake))));
+            changes.push(slot_change(rule, terminal, slot.key_bytes(), Some((slot.state(), slot.wake))));
         }
         changes.extend(self.orphans.iter().map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) }));
         self.dedup.all(&mut |bucket, hashes| changes.push(dedup_change(bucket, 0, Some(hashes))));
@@ -403,7 +403,7 @@ impl Partition {
     /// A rule refuses its stored state.
     pub fn resume(&mut self, position: Option<Position>, rules: &mut dyn Rules) -> Result<Option<i64>, ResumeError> {
         for (slot, version) in std::mem::take(&mut self.migrating) {
-            let (rule, state) = (self.keyed.slot(slot).rule, self.keyed.slot(slot).state.clone());
+            let (rule, state) = (self.keyed.slot(slot).rule, self.keyed.slot(slot).state().to_vec());
             let refused = |reason| ResumeError { rule: self.routes.rules[rule as usize].id.clone(), version, reason };
             let migrated = rules.migrate(rule as usize, version, &state).map_err(refused)?;
             self.keyed.replace(slot, &migrated);
@@ -415,7 +415,7 @@ impl Partition {
     }
 }
 
-fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &str, slot: Option<(&[u8], Instant)>) -> Change {
+fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &[u8], slot: Option<(&[u8], Instant)>) -> Change {
     let content = slot.map(|(state, wake)| {
         let wake = (wake != super::keyed::NEVER).then_some(wake);
         let mut content = Vec::with_capacity(SLOT_HEAD_BYTES_MAX + state.len());
@@ -423,7 +423,7 @@ fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &str, slot
         let slot = SlotValue { state_version: rule.state_version, wake, state };
         postcard::to_extend(&slot, content).expect("invariant: state is serialisable")
     });
-    Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key.as_bytes()]), value: content }
+    Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key]), value: content }
 }
 
 fn dedup_change(bucket: i64, record: u32, hashes: Option<&[u128]>) -> Change {
