@@ -181,13 +181,15 @@ impl Step<'_> {
     /// When to be woken next; marks a payment that waits for nothing as finished.
     pub(crate) fn next_wake(&mut self) -> Instant {
         let payment = &mut *self.payment;
-        payment.forget_openers();
-        let kept = if payment.windows.kinds == 0 && payment.open.is_empty() {
-            *payment.finished.get_or_insert(self.at - payment.base) + T_LATE_MS
-        } else {
-            payment.finished = None;
-            let memory = if payment.open.is_empty() { i64::MAX } else { payment.last + OPEN_KEPT_MS };
-            payment.windows.iter().fold(memory, |first, (_, window)| first.min(window.fires()))
+        let (openers, first) = payment.windows.survey();
+        payment.forget_openers(openers);
+        let memory = (!payment.open.is_empty()).then_some(payment.last + OPEN_KEPT_MS);
+        let kept = match (first, memory) {
+            (None, None) => *payment.finished.get_or_insert(self.at - payment.base) + T_LATE_MS,
+            (first, memory) => {
+                payment.finished = None;
+                first.unwrap_or(i64::MAX).min(memory.unwrap_or(i64::MAX))
+            }
         };
         payment.base + kept
     }

@@ -35,16 +35,24 @@ const GRACE: u8 = 1 << 7;
 
 impl State for Payment {
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        read(bytes).ok_or_else(|| format!("the state is no payment's ({} bytes)", bytes.len()))
+        let mut payment = Self::default();
+        match fill(&mut payment, bytes) {
+            Some(()) => Ok(payment),
+            None => Err(format!("the state is no payment's ({} bytes)", bytes.len())),
+        }
     }
 
     fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let start = bytes.len();
         // About what the head takes of an ordinary payment.
         bytes.reserve(96 + self.tail.parts().2.len());
-        if !append::<false>(self, bytes) {
-            bytes.truncate(start);
-            append::<true>(self, bytes);
+        let plain = self.open.is_empty() && self.generations == [0; KINDS];
+        let done = if plain {
+            append::<SHORT_BYTES_MAX>(self, bytes, false)
+        } else {
+            append::<LONG_BYTES_MAX>(self, bytes, false)
+        };
+        if !done {
+            append::<LONG_BYTES_MAX>(self, bytes, true);
         }
         Ok(())
     }
@@ -64,8 +72,8 @@ fn numbers(payment: &Payment) -> [Option<i64>; NUMBERS as usize] {
     ]
 }
 
-/// Appends a payment; false where a number does not fit and it has to be `WIDE`.
-fn append<const WIDE: bool>(payment: &Payment, bytes: &mut Vec<u8>) -> bool {
+/// Appends a payment; false, and nothing appended, where a number does not fit and it has to be `wide`.
+fn append<const BYTES: usize>(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
     let numbers = numbers(payment);
     let (texts, openers, tail) = payment.tail.parts();
     let generations = payment.generations.iter().any(|generation| *generation != 0);
@@ -77,14 +85,14 @@ fn append<const WIDE: bool>(payment: &Payment, bytes: &mut Vec<u8>) -> bool {
         | u32::from(payment.facts.0) << FACTS_AT
         | u32::from(!payment.open.is_empty()) << OPEN_AT
         | u32::from(generations) << GENERATIONS_AT
-        | u32::from(WIDE) << WIDE_AT
+        | u32::from(wide) << WIDE_AT
         | u32::from(parts.is_some()) << PARTS_AT
         | u32::from(payment.parts.is_some_and(|parts| parts.five)) << FIVE_AT;
     for (place, number) in numbers.iter().enumerate() {
         bits |= u32::from(number.is_some()) << (NUMBERS_AT as usize + place);
     }
     // Put together here and appended at once: room is asked for once.
-    let mut out = Out { bytes: [0; PLAIN_BYTES_MAX], length: 0, wide: WIDE, fits: true };
+    let mut out = Out { bytes: [0; BYTES], length: 0, wide, fits: true };
     out.put(payment.base.to_le_bytes());
     out.put(bits.to_le_bytes());
     out.put(payment.windows.kinds.to_le_bytes());
@@ -122,8 +130,10 @@ fn append<const WIDE: bool>(payment: &Payment, bytes: &mut Vec<u8>) -> bool {
     if generations {
         payment.generations.iter().for_each(|generation| out.put(generation.to_le_bytes()));
     }
-    bytes.extend_from_slice(&out.bytes[..out.length]);
-    bytes.extend_from_slice(tail);
+    if out.fits {
+        bytes.extend_from_slice(&out.bytes[..out.length]);
+        bytes.extend_from_slice(tail);
+    }
     out.fits
 }
 
@@ -132,18 +142,19 @@ fn place(opener: Option<u8>) -> u8 {
     opener.map_or(0, |place| place + 1)
 }
 
-/// A state before its tail, at most.
-const PLAIN_BYTES_MAX: usize =
+/// A state before its tail, at most; of a payment without findings and of numbers that fit four bytes, and of any.
+const SHORT_BYTES_MAX: usize = HEAD_BYTES + 3 + 4 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 4);
+const LONG_BYTES_MAX: usize =
     HEAD_BYTES + 3 + 8 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
 
-struct Out {
-    bytes: [u8; PLAIN_BYTES_MAX],
+struct Out<const BYTES: usize> {
+    bytes: [u8; BYTES],
     length: usize,
     wide: bool,
     fits: bool,
 }
 
-impl Out {
+impl<const BYTES: usize> Out<BYTES> {
     #[inline]
     fn put<const N: usize>(&mut self, piece: [u8; N]) {
         self.bytes[self.length..self.length + N].copy_from_slice(&piece);
@@ -190,7 +201,8 @@ impl Rest<'_> {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<Payment> {
+/// Fills in what the bytes say; none where no payment was written so.
+fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
     let (head, bytes) = bytes.split_first_chunk::<HEAD_BYTES>()?;
     let [.., texts, openers] = *head;
     let bits = u32::from_le_bytes(*head[8..].first_chunk()?);
@@ -200,7 +212,7 @@ fn read(bytes: &[u8]) -> Option<Payment> {
         return None;
     }
     let mut rest = Rest { bytes, wide: bit(WIDE_AT) };
-    let mut payment = Payment { base: i64::from_le_bytes(*head.first_chunk()?), ..Payment::default() };
+    payment.base = i64::from_le_bytes(*head.first_chunk()?);
     if bit(PARTS_AT) {
         let (ends, tail) = rest.bytes.split_first_chunk::<3>()?;
         payment.parts = Some(Parts { ends: ends.map(u32::from), five: bit(FIVE_AT) });
@@ -243,7 +255,11 @@ fn read(bytes: &[u8]) -> Option<Payment> {
         payment.windows.put(kind, window);
     }
     if bit(OPEN_AT) {
-        for _ in 0..rest.byte()? {
+        let open = rest.byte()?;
+        if usize::from(open) > KINDS {
+            return None;
+        }
+        for _ in 0..open {
             let kind = *Kind::ALL.get(usize::from(rest.byte()?))?;
             let opener = opener(rest.byte()?)?;
             let settles = rest.byte()?;
@@ -267,5 +283,107 @@ fn read(bytes: &[u8]) -> Option<Payment> {
         }
     }
     payment.tail = Tail::read(texts, openers, rest.bytes)?;
-    Some(payment)
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{state::Text, tail::Opener};
+
+    /// A payment that has everything, its instants so far from its base.
+    fn full(far: i64, key: &[u8]) -> Payment {
+        let mut payment = Payment::begin(1_800_000_000_000, key);
+        payment.level = Level::Display;
+        payment.facts = Facts(0b1010_0101);
+        payment.rail = Some(Rail::Named);
+        for number in [
+            &mut payment.amount,
+            &mut payment.authorized,
+            &mut payment.patience,
+            &mut payment.approved,
+            &mut payment.paid_as_of,
+            &mut payment.reversal_requested,
+            &mut payment.reversal_answered,
+            &mut payment.money_back,
+            &mut payment.finished,
+        ] {
+            *number = Some(-far);
+        }
+        payment.last = far;
+        payment.tail.put(Text::Rail, b"barter");
+        payment.tail.put(Text::Site, "x".repeat(300).as_bytes());
+        payment.tail.put(Text::Acquirer, b"A2");
+        payment.tail.put(Text::Currency, b"");
+        for (place, kind) in (0_u8..).zip(Kind::ALL) {
+            let opener = payment.tail.push_opener(Opener { event: place, id: b"an-id", time: far });
+            payment.windows.put(
+                kind,
+                Window { deadline: far, grace: if place % 3 == 0 { 0 } else { far }, late: place % 2 == 0, opener },
+            );
+            let settles = [
+                None,
+                Some(Settles::Findings),
+                Some(Settles::Approval),
+                Some(Settles::PaidAfter(far)),
+                Some(Settles::Nothing),
+            ];
+            payment.open.push(Open { kind, deadline: -far, opener: None, settles: settles[usize::from(place) % 5] });
+            payment.generations[kind as usize] = u32::MAX - u32::from(place);
+        }
+        payment
+    }
+
+    fn packed(payment: &Payment) -> Vec<u8> {
+        let mut bytes = b"before".to_vec();
+        payment.append(&mut bytes).expect("is written");
+        bytes.split_off(6)
+    }
+
+    #[test]
+    fn a_payment_reads_back_whatever_it_has_and_however_far_its_instants_are() {
+        let long = "k".repeat(300);
+        for far in [0, 1, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::MAX] {
+            for key in ["A01:M1:T1:1:7", "A01", long.as_str()] {
+                let payment = full(far, key.as_bytes());
+                let mut read = Payment::read(&packed(&payment)).expect("reads");
+                // Of a long key they are found anew.
+                read.parts = Some(read.parts(key.as_bytes()));
+                assert_eq!(read, payment, "{far} {key}");
+            }
+        }
+        let small = Payment::begin(7, b"A01:M1:T1:1:7");
+        assert_eq!(packed(&small).len(), HEAD_BYTES + 3 + 4);
+        assert_eq!(Payment::read(&packed(&small)), Ok(small));
+    }
+
+    #[test]
+    fn what_no_payment_was_written_as_is_an_error() {
+        let bytes = packed(&full(1, b"A01:M1:T1:1:7"));
+        for length in 0..bytes.len() {
+            assert!(Payment::read(&bytes[..length]).is_err(), "cut to {length} bytes");
+        }
+        assert!(Payment::read(&[&bytes[..], b"x"].concat()).is_err(), "a byte more");
+        for place in 0..bytes.len() {
+            for byte in [0, 0x55, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[place] = byte;
+                // It may read or not; it must not panic.
+                let _ = Payment::read(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn openers_that_are_forgotten_leave_the_others_in_their_order() {
+        let mut payment = full(5, b"A01:M1:T1:1:7");
+        payment.windows.remove(0b10_0101_0110);
+        let (openers, _) = payment.windows.survey();
+        payment.forget_openers(openers);
+        let events: Vec<u8> = payment.tail.openers().map(|opener| opener.event).collect();
+        assert_eq!(events, [0, 3, 5, 7, 8]);
+        let places: Vec<Option<u8>> = payment.windows.iter().map(|(_, window)| window.opener).collect();
+        assert_eq!(places, [Some(0), Some(1), Some(2), Some(3), Some(4)]);
+        assert_eq!(payment.tail.text(Text::Site).map(str::len), Some(300));
+    }
 }

@@ -152,6 +152,19 @@ impl Waits {
         self.kinds &= !kinds;
     }
 
+    /// The openers that they speak of, as bits, and when the first of them fires, from `base`.
+    pub(crate) fn survey(&self) -> (u64, Option<i64>) {
+        let (mut openers, mut first) = (0, i64::MAX);
+        let mut kinds = self.kinds;
+        while kinds != 0 {
+            let window = &self.of[kinds.trailing_zeros() as usize];
+            openers |= window.opener.map_or(0, |place| 1 << place);
+            first = first.min(window.fires());
+            kinds &= kinds - 1;
+        }
+        (openers, (self.kinds != 0).then_some(first))
+    }
+
     /// By kind.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Kind, &Window)> {
         kinds(self.kinds).map(|kind| (kind, &self.of[kind as usize]))
@@ -288,11 +301,10 @@ impl Payment {
         *generation
     }
 
-    /// Forgets openers that no window and no finding speaks of any more.
-    pub(crate) fn forget_openers(&mut self) {
-        let windows = self.windows.iter().map(|(_, window)| window.opener);
-        let users = windows.chain(self.open.iter().map(|open| open.opener));
-        let used = users.flatten().fold(0_u64, |used, place| used | 1 << place);
+    /// Forgets all openers but these that windows speak of, and those of open findings.
+    pub(crate) fn forget_openers(&mut self, of_windows: u64) {
+        let of_findings = self.open.iter().filter_map(|open| open.opener);
+        let used = of_findings.fold(of_windows, |used, place| used | 1 << place);
         let openers = self.tail.openers_count();
         if used.count_ones() == u32::from(openers) {
             return;

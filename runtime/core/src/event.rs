@@ -110,6 +110,7 @@ impl Event {
 
     /// A field's piece; empty where absent.
     #[must_use]
+    #[inline]
     pub fn piece(&self, field: FieldId) -> &[u8] {
         let span = match self.envelope.get(field.0 as usize) {
             Some(&known) if known != NOT_KNOWN => self.spans.get(known as usize),

@@ -20,29 +20,25 @@ struct Bucket {
     records: u32,
 }
 
-/// A hash that is remembered, and its bucket. Its words stand apart, so that it takes 24 bytes.
-#[derive(Clone, Copy, Debug)]
+/// A hash that is remembered, and its bucket, in 16 bytes: 96 bits of the hash, which are as good against chance among the millions of a window, and
+/// the bucket's number as far as the window makes it known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     low: u64,
-    high: u64,
-    bucket: i64,
+    high: u32,
+    bucket: u32,
 }
 
 impl Seen {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is cut off is not wanted")]
     fn new(hash: u128, bucket: i64) -> Self {
-        let [low, high] = words(hash);
-        Self { low, high, bucket }
+        Self { low: hash as u64, high: (hash >> u64::BITS) as u32, bucket: bucket as u32 }
     }
 
-    fn is(&self, hash: u128) -> bool {
-        [self.low, self.high] == words(hash)
+    /// Whether it is the same hash, whatever the bucket.
+    fn is(&self, other: &Self) -> bool {
+        (self.low, self.high) == (other.low, other.high)
     }
-}
-
-/// The two words of a hash; either is as good as any hash of it.
-#[allow(clippy::cast_possible_truncation, reason = "the words are what is wanted")]
-fn words(hash: u128) -> [u64; 2] {
-    [hash as u64, (hash >> u64::BITS) as u64]
 }
 
 /// What was handed out lately.
@@ -107,24 +103,26 @@ impl Dedup {
     /// on what else came between.
     pub(super) fn first(&mut self, hash: u128, at: Instant) -> bool {
         let bucket = at.div_euclid(self.bucket_ms);
-        if let Some(seen) = self.seen.find(words(hash)[0], |seen| seen.is(hash))
-            && bucket - seen.bucket <= BUCKETS
-        {
+        // What is out of the window can be only where there is a newer bucket. Afterwards all that is remembered is in it.
+        if self.last != Some(bucket) {
+            self.expire(bucket);
+            self.last = Some(bucket);
+        }
+        let new = Seen::new(hash, bucket);
+        if self.seen.find(new.low, |seen| seen.is(&new)).is_some() {
             return false;
         }
         self.insert(hash, bucket);
         self.changed = true;
-        // What is out of the window can be only where there is a newer bucket.
-        if self.last != Some(bucket) || self.seen.len() > self.entries_max {
+        if self.seen.len() > self.entries_max {
             self.expire(bucket);
-            self.last = Some(bucket);
         }
         true
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
-        let entry = self.seen.entry(words(hash)[0], |seen| seen.is(hash), |seen| seen.low);
-        entry.insert(Seen::new(hash, bucket));
+        let new = Seen::new(hash, bucket);
+        self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low).insert(new);
         let last = self.buckets.last_entry().filter(|last| *last.key() == bucket);
         match last {
             Some(last) => last.into_mut().hashes.push(hash),
@@ -134,7 +132,8 @@ impl Dedup {
 
     /// Forgets a hash, unless it was seen in a later bucket again.
     fn forget(&mut self, hash: u128, bucket: i64) {
-        if let Ok(entry) = self.seen.find_entry(words(hash)[0], |seen| seen.is(hash) && seen.bucket == bucket) {
+        let old = Seen::new(hash, bucket);
+        if let Ok(entry) = self.seen.find_entry(old.low, |seen| *seen == old) {
             entry.remove();
         }
     }

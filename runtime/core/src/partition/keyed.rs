@@ -46,7 +46,7 @@ impl Slot {
         self.body.truncate(self.key_end as usize);
         let length = self.body.len() + state.len();
         if self.body.capacity() < length {
-            self.body.reserve_exact((length + ROOM_BYTES).next_multiple_of(ROOM_BYTES) - self.body.len());
+            self.body.reserve_exact(length.next_multiple_of(ROOM_BYTES) - self.body.len());
         }
         self.body.extend_from_slice(state);
         // A payment that is finished is small, and stays for a while.
@@ -60,7 +60,7 @@ impl Slot {
     }
 }
 
-/// Room that a state has for growing, bytes. Much more is given back.
+/// Key and state have room in steps of so many bytes, so that a state that grows a little stays where it is. Much more is given back.
 const ROOM_BYTES: usize = 32;
 
 struct Undo {
@@ -135,7 +135,7 @@ impl Keyed {
             generation: 0,
             key_end: u32::try_from(key.len()).expect("invariant: a key is part of a record"),
             wake: NEVER,
-            body: Vec::with_capacity((key.len() + state.len() + ROOM_BYTES).next_multiple_of(ROOM_BYTES)),
+            body: Vec::with_capacity((key.len() + state.len()).next_multiple_of(ROOM_BYTES)),
         };
         slot.body.extend_from_slice(key);
         let number = match self.free.pop() {
@@ -159,10 +159,11 @@ impl Keyed {
 
     /// Applies a visit's verdict to what [`Keyed::find`] found in this flush; `state` none: it stays. The old values can be taken back until
     /// [`Keyed::settle`].
-    pub(super) fn apply(
+    pub(super) fn apply<'a>(
         &mut self,
         found: Option<u32>,
-        (rule, terminal, key): (u16, Terminal, &[u8]),
+        (rule, terminal): (u16, Terminal),
+        key: impl FnOnce() -> &'a [u8],
         state: Option<&[u8]>,
         wake: Option<Instant>,
     ) {
@@ -170,7 +171,7 @@ impl Keyed {
         let number = match found {
             Some(number) => number,
             None if empty => return,
-            None => self.insert(rule, terminal, key, state.unwrap_or_default()),
+            None => self.insert(rule, terminal, key(), state.unwrap_or_default()),
         };
         let slot = &mut self.slots[number as usize];
         let old = state.map(|state| {

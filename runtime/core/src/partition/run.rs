@@ -410,8 +410,8 @@ impl Partition {
             self.act(moment, coming, actions)?;
         }
         let by_payment = self.routes.rules[coming.rule as usize].key == Scope::Payment;
-        let key = moment.key(&coming, by_payment);
-        self.keyed.apply(slot, (coming.rule, moment.terminal, key), state, wake);
+        let key = || moment.key(&coming, by_payment);
+        self.keyed.apply(slot, (coming.rule, moment.terminal), key, state, wake);
         Ok(())
     }
 

@@ -106,7 +106,7 @@ fn value(content: &impl Serialize) -> Vec<u8> {
 const SLOT_HEAD_BYTES_MAX: usize = 1 + 5 + 11 + 10;
 
 /// A slot's value: state version, wake-up, state.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct SlotValue<'a> {
     state_version: u32,
     wake: Option<Instant>,
@@ -420,8 +420,11 @@ fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &[u8], slo
         let wake = (wake != super::keyed::NEVER).then_some(wake);
         let mut content = Vec::with_capacity(SLOT_HEAD_BYTES_MAX + state.len());
         content.push(VERSION);
-        let slot = SlotValue { state_version: rule.state_version, wake, state };
-        postcard::to_extend(&slot, content).expect("invariant: state is serialisable")
+        // As postcard writes a `SlotValue`, which would take the state byte by byte.
+        let head = (rule.state_version, wake, state.len());
+        let mut content = postcard::to_extend(&head, content).expect("invariant: numbers are serialisable");
+        content.extend_from_slice(state);
+        content
     });
     Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key]), value: content }
 }
