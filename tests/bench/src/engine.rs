@@ -52,7 +52,17 @@ impl Inside {
     /// Never: the rule takes its defaults.
     #[must_use]
     pub fn new(copies: usize) -> Self {
-        let rules: Vec<_> = (0..copies).map(|_| Native::new().expect("the rule takes its defaults")).collect();
+        Self::with_settings(copies, "{}")
+    }
+
+    /// The same with these settings.
+    ///
+    /// # Panics
+    /// Where the rule does not take them.
+    #[must_use]
+    pub fn with_settings(copies: usize, settings: &str) -> Self {
+        let rule = || Native::with_settings(settings).unwrap_or_else(|error| panic!("{error}"));
+        let rules: Vec<_> = (0..copies).map(|_| rule()).collect();
         let descriptors = rules.iter().enumerate().map(|(copy, rule): (usize, &Native<CorrelatePayment>)| {
             let mut descriptor = rule.describe();
             if copy > 0 {

@@ -1,0 +1,63 @@
+//! How many bytes of memory an open payment takes, all included, by the growth of what the process has resident:
+//! `cargo run --release -p tillwatch-bench --bin memory`. Each payment is authorized and approved by its host, so it has a state, a wake-up
+//! and two remembered events. How long an event took on the way there is told beside.
+
+use clap::Parser;
+use tillwatch_bench::{
+    engine::{Bench, Inside, STEP_RECORDS},
+    figure::{Figure, Reach, Teller},
+    machine::resident_bytes,
+    traffic::Shape,
+};
+
+/// Payments that make the process grow to its working size before it is measured.
+const WARM: usize = 2_000;
+
+/// New payments a second: so few that the events that wait for the watermark are none of what is measured.
+const PAYMENTS_PER_S: u64 = 20_000;
+
+/// The terminal has so long that the first payment is still open when the last begins.
+const PATIENT: &str = r#"{"defaults":{"delivery_ms":3600000,"terminal_ms":3600000}}"#;
+
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    teller: Teller,
+    /// Open payments
+    #[arg(default_values_t = [10_000, 100_000, 1_000_000])]
+    payments: Vec<usize>,
+    /// Terminals that they are at
+    #[arg(long, default_value_t = 200_000)]
+    terminals: u64,
+}
+
+fn main() {
+    let options = Options::parse();
+    let _warm = open(WARM, options.terminals);
+    for &payments in &options.payments {
+        let before = resident_bytes();
+        let (bench, nanoseconds) = open(payments, options.terminals);
+        let grown = resident_bytes().saturating_sub(before);
+        let keys = bench.partition().gauges().keys;
+        let reach = if payments == 1_000_000 { Reach::AtMost(400.0) } else { Reach::Nothing };
+        let tell = |name: String, value, unit: &str, reach, how: String| {
+            options.teller.tell(&Figure { name, value, unit: unit.to_owned(), reach, how });
+        };
+        let how = format!("resident memory grew by {} MB for {keys}", grown >> 20);
+        tell(format!("memory-per-open-payment-{payments}"), grown as f64 / keys as f64, "bytes", reach, how);
+        let how = "mean on the way there, rule as plain Rust".to_owned();
+        tell(format!("growth-ns-per-event-{payments}"), nanoseconds, "ns", Reach::Nothing, how);
+    }
+}
+
+/// An engine with so many open payments, and the nanoseconds of one event.
+fn open(payments: usize, terminals: u64) -> (Bench<Inside>, f64) {
+    let shape = Shape { payments_per_s: PAYMENTS_PER_S, terminals, steps: 2 };
+    let mut bench = Bench::new(shape, Inside::with_settings(1, PATIENT));
+    let (mut events, mut nanoseconds) = (0, 0);
+    while bench.partition().gauges().keys < payments {
+        nanoseconds += bench.run(STEP_RECORDS).as_nanos();
+        events += STEP_RECORDS;
+    }
+    (bench, nanoseconds as f64 / events as f64)
+}
