@@ -298,6 +298,57 @@ pub struct Derived {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub finding: String,
+    pub kind: String,
+    pub scope: String,
+    pub severity: Option<Severity>,
+    pub evidence: Vec<Evidence>,
+    pub details: Details,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    Opened,
+    Updated,
+    Resolved,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub ended: Vec<(String, u64)>,
+    pub markdown_en: String,
+    pub markdown_zh: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    pub turn: Turn,
+    pub scope: String,
+    pub cause: String,
+    pub confidence: f64,
+    pub runner_up: Option<String>,
+    pub generation: u32,
+    pub severity: Severity,
+    pub evidence: Vec<Evidence>,
+    pub findings: u64,
+    pub payments: u64,
+    pub money: Vec<(String, i64)>,
+    pub first_at: Instant,
+    pub opened_at: Instant,
+    pub resolved_at: Option<Instant>,
+    pub inhibits: Vec<String>,
+    pub inhibited_by: Option<String>,
+    pub maintenance: bool,
+    pub text_en: String,
+    pub text_zh: String,
+    pub remedy_en: String,
+    pub remedy_zh: String,
+    pub runbook: String,
+    pub report: Option<Report>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Raise(Finding),
     Update(Updated),
@@ -305,6 +356,9 @@ pub enum Action {
     Command(Command),
     Cancel(Cancelled),
     Derive(Derived),
+    Tell(Told),
+    /// Apart, since it is large and rare.
+    Incident(Box<Incident>),
 }
 
 /// The result of a batch; reused from call to call by whoever receives it.

@@ -31,6 +31,12 @@ pub fn command(rail: &str, txn: &str, kind: &str, chain: u32, attempt: u32) -> S
     hash(&[b"command", rail.as_bytes(), txn.as_bytes(), kind.as_bytes(), &chain.to_le_bytes(), &attempt.to_le_bytes()])
 }
 
+/// The name of an incident; `generation` counts those of one scope and cause.
+#[must_use]
+pub fn incident(scope: &str, cause: &str, generation: u32) -> String {
+    hash(&[b"incident", scope.as_bytes(), cause.as_bytes(), &generation.to_le_bytes()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +52,6 @@ mod tests {
         );
         assert_ne!(command("card", "t", "reprint", 1, 1), command("card", "t", "reprint", 1, 2));
         assert_ne!(command("card", "t", "reprint", 1, 2), command("card", "t", "reprint", 2, 1));
+        assert_ne!(incident("site:S1", "N1", 1), incident("site:S1", "N1", 2));
     }
 }

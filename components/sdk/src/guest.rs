@@ -151,6 +151,51 @@ fn action(from: contract::Action) -> wit::Action {
         contract::Action::Derive(from) => {
             wit::Action::Derive(wit::Derived { event: from.event, details: details(from.details) })
         }
+        contract::Action::Tell(from) => wit::Action::Tell(wit::Told {
+            finding: from.finding,
+            kind: from.kind,
+            scope: from.scope,
+            severity: from.severity.map(severity),
+            evidence: evidence(from.evidence),
+            details: details(from.details),
+        }),
+        contract::Action::Incident(from) => wit::Action::Incident(incident(*from)),
+    }
+}
+
+fn incident(from: contract::Incident) -> wit::Incident {
+    wit::Incident {
+        turn: match from.turn {
+            contract::Turn::Opened => wit::Turn::Opened,
+            contract::Turn::Updated => wit::Turn::Updated,
+            contract::Turn::Resolved => wit::Turn::Resolved,
+        },
+        scope: from.scope,
+        cause: from.cause,
+        confidence: from.confidence,
+        runner_up: from.runner_up,
+        generation: from.generation,
+        severity: severity(from.severity),
+        evidence: evidence(from.evidence),
+        findings: from.findings,
+        payments: from.payments,
+        money: from.money,
+        first_at: from.first_at,
+        opened_at: from.opened_at,
+        resolved_at: from.resolved_at,
+        inhibits: from.inhibits,
+        inhibited_by: from.inhibited_by,
+        maintenance: from.maintenance,
+        text_en: from.text_en,
+        text_zh: from.text_zh,
+        remedy_en: from.remedy_en,
+        remedy_zh: from.remedy_zh,
+        runbook: from.runbook,
+        report: from.report.map(|from| wit::Report {
+            ended: from.ended,
+            markdown_en: from.markdown_en,
+            markdown_zh: from.markdown_zh,
+        }),
     }
 }
 

@@ -36,8 +36,8 @@ use serde::de::DeserializeOwned;
 pub use out::Out;
 pub use tillwatch_wit::{
     contract::{
-        Batch, Cancelled, Cleared, Command, Derived, Descriptor, Details, Evidence, Finding, Instant, Scope, Severity,
-        Trigger, Updated, Value, Verdicts,
+        Batch, Cancelled, Cleared, Command, Derived, Descriptor, Details, Evidence, Finding, Incident, Instant, Report,
+        Scope, Severity, Told, Trigger, Turn, Updated, Value, Verdicts,
     },
     ids,
     table::{FieldId, TypeId},
@@ -58,7 +58,7 @@ pub trait Rule: Sized {
     const EVENTS: &'static [&'static str];
     /// The fields that it reads; reading another one is a panic that names it.
     const FIELDS: &'static [FieldId];
-    /// What it may do: `finding:<kind>`, `update:<kind>`, `command:<kind>`, `derive:<type>`. Anything else that it does is a fault.
+    /// What it may do: `finding:<kind>`, `update:<kind>`, `command:<kind>`, `derive:<type>`, `incident:<cause>`. Anything else that it does is a fault.
     const CAPABILITIES: &'static [&'static str];
 
     /// Its settings, from JSON. Use `#[serde(default, deny_unknown_fields)]`, so that a misspelt key is an error and a missing one is not.

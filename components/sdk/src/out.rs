@@ -1,6 +1,8 @@
 //! Collects what a rule wants done in one visit.
 
-use tillwatch_wit::contract::{Action, Cancelled, Cleared, Command, Derived, Finding, Instant, Updated, Wake};
+use tillwatch_wit::contract::{
+    Action, Cancelled, Cleared, Command, Derived, Finding, Incident, Instant, Told, Updated, Wake,
+};
 
 /// What a rule wants done. Actions keep their order.
 #[derive(Debug)]
@@ -48,6 +50,16 @@ impl<'a> Out<'a> {
     /// An event for other rules of the same terminal.
     pub fn derive(&mut self, derived: Derived) {
         self.push(Action::Derive(derived));
+    }
+
+    /// A rule of the second stage knows more about a finding of the first.
+    pub fn tell(&mut self, told: Told) {
+        self.push(Action::Tell(told));
+    }
+
+    /// An incident opens, changes or ends.
+    pub fn incident(&mut self, incident: Incident) {
+        self.push(Action::Incident(Box::new(incident)));
     }
 
     /// Asks for a visit when the watermark is strictly past `instant`, in place of any asked for before.

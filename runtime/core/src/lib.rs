@@ -11,6 +11,7 @@ pub mod log;
 pub mod output;
 pub mod partition;
 pub mod rules;
+pub mod stage;
 pub mod words;
 
 pub use tillwatch_wit::contract::Instant;

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 
 use tillwatch_wit::contract::Instant;
 
+use crate::stage::LeftOut;
+
 /// Index of an input partition in the input topic.
 pub type PartitionId = i32;
 
@@ -122,6 +124,8 @@ pub struct Commit {
     pub messages: Vec<Message>,
     /// Changed state, each key once.
     pub changes: Vec<Change>,
+    /// How far it has come, for every partition of the evidence topic, behind the messages; none where nobody waits for it or it is too soon.
+    pub passed: Option<Instant>,
 }
 
 /// What a poll saw beside records.
@@ -181,6 +185,10 @@ pub enum Blind {
     Lag,
     /// The feed is whole again.
     Over,
+    /// In the second stage, time goes on without this partition of the first: no tick says so, but what is merged.
+    Input(u32),
+    /// It waits for all of them again.
+    Inputs,
 }
 
 impl Tick {
@@ -206,10 +214,12 @@ impl Blind {
             Self::Broker => "broker",
             Self::Lag => "lag",
             Self::Over => "over",
+            Self::Input(_) => "input",
+            Self::Inputs => "inputs",
         }
     }
 
-    /// The inverse of [`Blind::name`].
+    /// The inverse of [`Blind::name`], for what a tick may say.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Broker, Self::Lag, Self::Over].into_iter().find(|blind| blind.name() == name)
@@ -284,6 +294,12 @@ pub trait Log {
     /// # Errors
     /// See [`LogError::retry`].
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError>;
+
+    /// Appends to an owned partition of the second stage that time no longer waits for one of the first.
+    ///
+    /// # Errors
+    /// See [`LogError::retry`].
+    fn leave_out(&mut self, partition: PartitionId, left: LeftOut) -> Result<(), LogError>;
 
     /// The offset behind the last record of an owned partition, as last seen; for lag.
     fn end(&mut self, partition: PartitionId) -> Option<i64>;

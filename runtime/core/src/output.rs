@@ -2,6 +2,8 @@
 //!
 //! Ids are hashes of the input, never random, so that replays and restarts give the same.
 
+mod second;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tillwatch_wit::{
     contract::{Details, Evidence, Instant, Severity, Value},
@@ -9,6 +11,7 @@ use tillwatch_wit::{
     table::{FieldId, Kind},
 };
 
+pub use self::second::{Incident, Report, Told};
 use crate::log::{PartitionId, Topic};
 
 /// 128 bits of a hash, in letters (see `tillwatch_wit::ids`).
@@ -32,6 +35,12 @@ impl Id {
     #[must_use]
     pub fn command(rail: &str, txn: &str, kind: &str, chain: u32, attempt: u32) -> Self {
         Self(ids::command(rail, txn, kind, chain, attempt))
+    }
+
+    /// The id of an incident.
+    #[must_use]
+    pub fn incident(scope: &str, cause: &str, generation: u32) -> Self {
+        Self(ids::incident(scope, cause, generation))
     }
 
     /// As text.
@@ -79,6 +88,10 @@ pub enum Data {
     Cancelled(Cancelled),
     /// A derived event of a type that begins with `pos.evidence`.
     Evidence(Derived),
+    /// `pos.finding.updated` of the second stage.
+    Told(Told),
+    /// `pos.incident.opened`, `.updated` or `.resolved`
+    Incident(Box<Incident>),
     /// `pos.dead-letter`
     DeadLetter(DeadLetter),
 }
@@ -89,11 +102,12 @@ impl Data {
     pub fn event_type(&self) -> &str {
         match self {
             Self::Raised(_) => "pos.finding.raised",
-            Self::Updated(_) => "pos.finding.updated",
+            Self::Updated(_) | Self::Told(_) => "pos.finding.updated",
             Self::Cleared(..) => "pos.finding.cleared",
             Self::Command(_) => "pos.command",
             Self::Cancelled(_) => "pos.command.cancelled",
             Self::Evidence(derived) => &derived.event,
+            Self::Incident(incident) => incident.event_type(),
             Self::DeadLetter(_) => "pos.dead-letter",
         }
     }
@@ -102,7 +116,8 @@ impl Data {
     #[must_use]
     pub fn topic(&self) -> Topic {
         match self {
-            Self::Raised(_) | Self::Updated(_) | Self::Cleared(..) => Topic::Findings,
+            Self::Raised(_) | Self::Updated(_) | Self::Cleared(..) | Self::Told(_) => Topic::Findings,
+            Self::Incident(_) => Topic::Incidents,
             Self::Command(_) | Self::Cancelled(_) => Topic::Commands,
             Self::Evidence(_) => Topic::Evidence,
             Self::DeadLetter(_) => Topic::DeadLetters,

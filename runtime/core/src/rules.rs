@@ -1,8 +1,8 @@
 //! What the core asks of whatever runs the rules: the wasm host, or plain Rust in tests.
 
 pub use tillwatch_wit::contract::{
-    Action, Batch, Cancelled, Change, Cleared, Command, Derived, Descriptor, Details, Evidence, Finding, Scope,
-    Severity, Trigger, Updated, Value, Verdict, Verdicts, Visit, Wake,
+    Action, Batch, Cancelled, Change, Cleared, Command, Derived, Descriptor, Details, Evidence, Finding, Incident,
+    Report, Scope, Severity, Told, Trigger, Turn, Updated, Value, Verdict, Verdicts, Visit, Wake,
 };
 
 /// Index of a rule in [`Rules::descriptors`]; their order is the order in which an event visits them.

@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use tillwatch_core::partition::Partition;
+use tillwatch_core::{
+    partition::{Partition, stage_of},
+    stage::Stage,
+};
 use tillwatch_host::{Cache, Engine, Host, LoadError, Loaded, Loader, Refusal, RuleConfig};
 
 use crate::{
@@ -61,11 +64,22 @@ pub fn load(config: &Config, environment: &Environment) -> Result<Vec<Arc<Loaded
     if problems.is_empty() { Ok(loaded) } else { Err(RulesError(problems)) }
 }
 
-/// Whether the rules can run in one partition.
+/// Whether the rules of each stage can run in one partition.
 fn together(config: &Config, loaded: &[Arc<Loaded>]) -> Result<(), String> {
-    Host::new(loaded).map_err(|error| error.to_string())?;
-    let descriptors: Vec<_> = loaded.iter().map(|rule| rule.descriptor().clone()).collect();
-    Partition::new(0, wiring::settings(config), &descriptors).map(drop).map_err(|error| error.to_string())
+    for stage in [Stage::First, Stage::Second] {
+        let rules = of_stage(loaded, stage);
+        Host::new(&rules).map_err(|error| error.to_string())?;
+        let descriptors: Vec<_> = rules.iter().map(|rule| rule.descriptor().clone()).collect();
+        let made = Partition::new(0, wiring::settings_of(config, stage), &descriptors);
+        made.map(drop).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// The rules that a stage runs, by what they are keyed by.
+#[must_use]
+pub fn of_stage(loaded: &[Arc<Loaded>], stage: Stage) -> Vec<Arc<Loaded>> {
+    loaded.iter().filter(|rule| stage_of(rule.descriptor().key) == stage).cloned().collect()
 }
 
 /// The key of the file that is to blame.

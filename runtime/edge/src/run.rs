@@ -7,9 +7,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
-use tillwatch_core::log::{Log, LogError, PartitionId};
+use tillwatch_core::{
+    log::{Log, LogError, PartitionId},
+    stage::Stage,
+};
 use tillwatch_embedded::Store;
 use tillwatch_host::{Host, LoadError, Loaded};
 use tillwatch_kafka::KafkaLog;
@@ -17,8 +21,9 @@ use tillwatch_kafka::KafkaLog;
 use crate::{
     clock::Clock,
     config::{Config, LogKind, Secret},
-    driver::{Driver, Failure, RETRY_WAIT, Shared, Status},
+    driver::{Driver, Failure, Options, RETRY_WAIT, Shared, Status},
     http::{self, HttpError, Ingest},
+    rules,
     shutdown::Shutdown,
     telemetry::{Metrics, events},
     wiring,
@@ -64,6 +69,17 @@ pub struct Run<'a> {
     pub metrics: Arc<Metrics>,
 }
 
+/// The workers of one stage.
+struct Team {
+    stage: Stage,
+    /// Its rules, in the order of their visits.
+    rules: Vec<Arc<Loaded>>,
+    shared: Shared,
+    workers: usize,
+    /// Number of the first one, among all of the process.
+    first: usize,
+}
+
 impl Run<'_> {
     /// Works until somebody asks to stop.
     ///
@@ -72,9 +88,10 @@ impl Run<'_> {
     pub fn run(&self) -> Result<(), RunError> {
         match self.config.log.kind {
             LogKind::Kafka => {
-                let shared = self.shared();
-                let server = self.serve(&shared, None)?;
-                let ended = self.workers(&shared, |slot| KafkaLog::connect(&wiring::kafka(self.config, slot)?));
+                let teams = self.teams();
+                let server = self.serve(&teams, None)?;
+                let open = |stage, slot| KafkaLog::connect(&wiring::kafka_of(self.config, stage, slot)?);
+                let ended = self.workers(&teams, open);
                 server.stop(&self.shutdown);
                 ended
             }
@@ -97,32 +114,56 @@ impl Run<'_> {
         if store.torn() > 0 {
             events::Torn { bytes: store.torn() }.emit();
         }
-        let shared = self.shared();
-        let server = self.serve(&shared, Some(store))?;
+        let teams = self.teams();
+        let server = self.serve(&teams, Some(store))?;
         let workers = wiring::workers(self.config);
         let partitions = self.config.embedded.partitions;
         let partitions = PartitionId::try_from(partitions).expect("invariant: the configuration was checked");
-        let ended = self.workers(&shared, |slot| {
-            let share: Vec<PartitionId> =
-                (0..partitions).filter(|partition| partition.unsigned_abs() as usize % workers == slot).collect();
-            store.worker(slot, &share)
+        let ended = self.workers(&teams, |stage, slot| match stage {
+            Stage::First => {
+                let share: Vec<PartitionId> =
+                    (0..partitions).filter(|partition| partition.unsigned_abs() as usize % workers == slot).collect();
+                store.worker(slot, &share)
+            }
+            Stage::Second => store.worker_of(stage, slot, &[0]),
         });
         server.stop(&self.shutdown);
         ended
     }
 
-    fn shared(&self) -> Shared {
-        Shared {
-            settings: wiring::settings(self.config),
-            encoding: wiring::encoding(self.config),
-            options: wiring::options(self.config),
-            metrics: self.metrics.clone(),
-            status: Arc::new(Status::new(wiring::workers(self.config))),
-            shutdown: self.shutdown.clone(),
+    /// The stages that this process runs: the second, where there is a rule for it. Their workers are counted through.
+    fn teams(&self) -> Vec<Team> {
+        let second = rules::of_stage(self.rules, Stage::Second);
+        let watermark_every = Duration::from_millis(u64::from(self.config.stages.watermark_every_ms));
+        let watermark_every = (!second.is_empty()).then_some(watermark_every);
+        let mut plan = Vec::new();
+        if wiring::runs(self.config, Stage::First) {
+            let first = rules::of_stage(self.rules, Stage::First);
+            plan.push((Stage::First, first, wiring::workers(self.config), watermark_every));
         }
+        if wiring::runs(self.config, Stage::Second) && !second.is_empty() {
+            plan.push((Stage::Second, second, wiring::SECOND_WORKERS, None));
+        }
+        let status = Arc::new(Status::new(plan.iter().map(|(_, _, workers, _)| workers).sum()));
+        let mut first = 0;
+        let team = |(stage, rules, workers, watermark_every)| {
+            let shared = Shared {
+                settings: wiring::settings_of(self.config, stage),
+                encoding: wiring::encoding(self.config),
+                options: Options { watermark_every, ..wiring::options(self.config) },
+                metrics: self.metrics.clone(),
+                status: status.clone(),
+                shutdown: self.shutdown.clone(),
+            };
+            let before = first;
+            first += workers;
+            Team { stage, rules, shared, workers, first: before }
+        };
+        plan.into_iter().map(team).collect()
     }
 
-    fn serve(&self, shared: &Shared, store: Option<&Store>) -> Result<http::Server, RunError> {
+    fn serve(&self, teams: &[Team], store: Option<&Store>) -> Result<http::Server, RunError> {
+        let shared = &teams.first().expect("invariant: a checked configuration names a stage").shared;
         let token = &self.config.http.token_file;
         let token = if token.is_empty() {
             None
@@ -142,20 +183,22 @@ impl Run<'_> {
     /// One thread a worker; the first failure stops the others, and is the result.
     fn workers<L: Log>(
         &self,
-        shared: &Shared,
-        open: impl Fn(usize) -> Result<L, LogError> + Sync,
+        teams: &[Team],
+        open: impl Fn(Stage, usize) -> Result<L, LogError> + Sync,
     ) -> Result<(), RunError> {
-        let count = wiring::workers(self.config);
+        let count = teams.iter().map(|team| team.workers).sum();
         let log = if self.config.log.kind == LogKind::Kafka { "kafka" } else { "embedded" };
         events::Started { log, workers: count }.emit();
         thread::scope(|scope| {
             let open = &open;
-            let handles: Vec<_> = (0..count)
-                .map(|slot| {
-                    let name = format!("worker-{slot}");
+            let all = teams.iter().flat_map(|team| (0..team.workers).map(move |slot| (team, slot)));
+            let handles: Vec<_> = all
+                .map(|(team, slot)| {
+                    let number = team.first + slot;
+                    let name = format!("worker-{number}");
                     let work = move || {
-                        let worked = catch_unwind(AssertUnwindSafe(|| self.worker(slot, shared, open)));
-                        let ended = worked.unwrap_or_else(|panic| Err(RunError::Worker(panicked(slot, &*panic))));
+                        let worked = catch_unwind(AssertUnwindSafe(|| self.worker(team, slot, open)));
+                        let ended = worked.unwrap_or_else(|panic| Err(RunError::Worker(panicked(number, &*panic))));
                         if ended.is_err() {
                             self.shutdown.request();
                         }
@@ -176,13 +219,14 @@ impl Run<'_> {
 
     fn worker<L: Log>(
         &self,
+        team: &Team,
         slot: usize,
-        shared: &Shared,
-        open: &(impl Fn(usize) -> Result<L, LogError> + Sync),
+        open: &(impl Fn(Stage, usize) -> Result<L, LogError> + Sync),
     ) -> Result<(), RunError> {
-        let host = Host::new(self.rules).map_err(RunError::Rules)?;
-        let Some(log) = self.open(slot, shared, open)? else { return Ok(()) };
-        let slot = u32::try_from(slot).expect("invariant: a process has fewer than 2^32 workers");
+        let host = Host::new(&team.rules).map_err(RunError::Rules)?;
+        let shared = &team.shared;
+        let Some(log) = self.open(team, slot, open)? else { return Ok(()) };
+        let slot = u32::try_from(team.first + slot).expect("invariant: a process has fewer than 2^32 workers");
         let mut before = Vec::new();
         let report = |host: &Host| count(host, &mut before, &shared.metrics);
         Driver::new(slot, log, host, self.clock.as_ref(), shared.clone(), report).run().map_err(RunError::Worker)
@@ -191,14 +235,15 @@ impl Run<'_> {
     /// Opens the log, again and again while its failure is one that passes.
     fn open<L: Log>(
         &self,
+        team: &Team,
         slot: usize,
-        shared: &Shared,
-        open: &(impl Fn(usize) -> Result<L, LogError> + Sync),
+        open: &(impl Fn(Stage, usize) -> Result<L, LogError> + Sync),
     ) -> Result<Option<L>, RunError> {
+        let shared = &team.shared;
         let mut first = true;
-        let worker = u32::try_from(slot).expect("invariant: a process has fewer than 2^32 workers");
+        let worker = u32::try_from(team.first + slot).expect("invariant: a process has fewer than 2^32 workers");
         while !shared.shutdown.requested() {
-            match open(slot) {
+            match open(team.stage, slot) {
                 Ok(log) => return Ok(Some(log)),
                 Err(error) if error.retry => {
                     events::Trouble { slot: worker, error: &error, first }.emit(&shared.metrics);

@@ -6,27 +6,53 @@ use tillwatch_core::{
     cloudevents::{Encoding, Format, Mode},
     log::{LogError, Topic, Who},
     partition::{Settings, SilentSource},
+    stage::Stage,
 };
 use tillwatch_embedded::{Retention, TopicOptions};
 use tillwatch_kafka::{self as kafka, admin::Wanted};
 
 use crate::{
     clock::Clock,
-    config::{self, Config, Security},
+    config::{self, Config, Security, StageName},
     driver::Options,
 };
 
-/// What the core takes.
+/// What the core takes, for the first stage.
 #[must_use]
 pub fn settings(config: &Config) -> Arc<Settings> {
-    let silent = config.feed.silent_sources.iter();
+    settings_of(config, Stage::First)
+}
+
+/// What the core takes, for a stage. Sources speak to the first alone.
+#[must_use]
+pub fn settings_of(config: &Config, stage: Stage) -> Arc<Settings> {
+    let silent = config.feed.silent_sources.iter().filter(|_| stage == Stage::First);
     Arc::new(Settings {
         limits: config.engine.limits(),
         dry_run: config.commands.dry_run,
         silent_sources: silent
             .map(|source| SilentSource { prefix: source.prefix.clone(), silent_ms: source.silent_ms })
             .collect(),
-        topic: config.topics.events.clone(),
+        topic: input(config, stage).to_owned(),
+        stage,
+    })
+}
+
+/// The topic that a stage reads.
+#[must_use]
+pub fn input(config: &Config, stage: Stage) -> &str {
+    match stage {
+        Stage::First => &config.topics.events,
+        Stage::Second => &config.topics.evidence,
+    }
+}
+
+/// Whether this process runs a stage.
+#[must_use]
+pub fn runs(config: &Config, stage: Stage) -> bool {
+    config.stages.run.contains(&match stage {
+        Stage::First => StageName::First,
+        Stage::Second => StageName::Second,
     })
 }
 
@@ -58,6 +84,8 @@ pub fn options(config: &Config) -> Options {
         lag_ms_max: (!recorded).then(|| i64::from(config.feed.lag_ms_max)),
         unreachable_max: ms(config.feed.unreachable_ms_max),
         settle: ms(config.feed.settle_ms),
+        watermark_every: None,
+        idle_max: ms(config.stages.idle_ms_max),
     }
 }
 
@@ -72,7 +100,28 @@ pub fn workers(config: &Config) -> usize {
     }
 }
 
-/// What the Kafka client takes, for one worker.
+/// Worker threads of the second stage: evidence is little.
+pub const SECOND_WORKERS: usize = 1;
+
+/// What the Kafka client takes, for one worker of a stage. The second has a group, a changelog and transactions of its own; its time is not
+/// the broker's.
+///
+/// # Errors
+/// As [`kafka`].
+pub fn kafka_of(config: &Config, stage: Stage, slot: usize) -> Result<kafka::Config, LogError> {
+    let mut to = kafka(config, slot)?;
+    if stage == Stage::Second {
+        to.stage = stage;
+        to.group.push_str("-second");
+        to.input.clone_from(&config.topics.evidence);
+        to.changelog.clone_from(&config.topics.second_changelog);
+        to.recorded_timestamps = true;
+        to.local_ticks = false;
+    }
+    Ok(to)
+}
+
+/// What the Kafka client takes, for one worker of the first stage.
 ///
 /// # Errors
 /// A secret's file that cannot be read any more, or a name that this machine does not have.

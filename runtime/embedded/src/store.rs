@@ -10,6 +10,7 @@ use std::{
 use tillwatch_core::{
     Instant,
     log::{LogError, PartitionId, RawRecord},
+    stage::Stage,
 };
 
 use crate::{
@@ -40,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) tails: Mutex<Tails>,
     pub(crate) grown: Condvar,
     pub(crate) group: Group<Request, Result<Written, Failure>>,
-    /// The slot of the worker that owns each input partition.
+    /// The slot of the worker that owns each partition, by flat index.
     pub(crate) owners: Mutex<Vec<Option<usize>>>,
     lost: Vec<Lost>,
     torn: u64,
@@ -114,7 +115,7 @@ impl Store {
             return Err(fault::behind(path, expected, tails.sequence, &lost));
         }
         acknowledged.write(&tails.mark())?;
-        let owners = vec![None; topics.input().count()];
+        let owners = vec![None; topics.count()];
         Ok(Self(Arc::new(Shared {
             directory,
             topics,
@@ -189,12 +190,20 @@ impl Store {
         self.0.topics.input().partition_of(key)
     }
 
-    /// A worker that owns these input partitions until it is closed or dropped.
+    /// A worker of the first stage that owns these input partitions until it is closed or dropped.
     ///
     /// # Errors
     /// `log-topic`: there is no such partition. `log-misuse`: another worker has it.
     pub fn worker(&self, slot: usize, partitions: &[PartitionId]) -> Result<EmbeddedLog, LogError> {
-        EmbeddedLog::new(Arc::clone(&self.0), slot, partitions)
+        self.worker_of(Stage::First, slot, partitions)
+    }
+
+    /// A worker of a stage; the second owns partitions of the topic of evidence.
+    ///
+    /// # Errors
+    /// As [`Store::worker`].
+    pub fn worker_of(&self, stage: Stage, slot: usize, partitions: &[PartitionId]) -> Result<EmbeddedLog, LogError> {
+        EmbeddedLog::new(Arc::clone(&self.0), stage, slot, partitions)
     }
 
     /// Hands at most `max` records of a partition to the sink, from `from` or the oldest that is kept, and gives the offset to go on

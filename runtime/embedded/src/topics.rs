@@ -3,7 +3,10 @@
 //! Ids and partition counts are fixed once the log exists. A topic that options no longer name keeps its place.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_core::log::{LogError, PartitionId};
+use tillwatch_core::{
+    log::{LogError, PartitionId},
+    stage::Stage,
+};
 
 use crate::{
     acknowledged::ENDS_MAX,
@@ -109,6 +112,16 @@ impl Topics {
     /// An output; none where the options name none for it.
     pub(crate) fn output(&self, output: tillwatch_core::log::Topic) -> Option<&Topic> {
         self.outputs.iter().find(|(which, _)| *which == output).map(|(_, id)| &self.all[*id])
+    }
+
+    /// What a stage reads.
+    pub(crate) fn of_stage(&self, stage: Stage) -> Result<&Topic, LogError> {
+        match stage {
+            Stage::First => Ok(self.input()),
+            Stage::Second => self.output(tillwatch_core::log::Topic::Evidence).ok_or_else(|| {
+                fault::misuse("the second stage reads the topic of evidence, which the options do not name".to_owned())
+            }),
+        }
     }
 
     /// Partitions of all topics.

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use tillwatch_core::log::{
-    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked,
+use tillwatch_core::{
+    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
+    stage::{LeftOut, Passed, Stage},
 };
 
 use crate::{
@@ -17,12 +18,14 @@ use crate::{
     fault,
     record::seal,
     store::{NewRecord, Shared},
-    write::{Failure, Request},
+    topics::Topic,
+    write::{Failure, Request, numbered},
 };
 
 /// A worker on the store. Dropping it gives its partitions back.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
+    stage: Stage,
     slot: usize,
     partitions: Vec<PartitionId>,
     assigned: bool,
@@ -33,40 +36,58 @@ pub struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    pub(crate) fn new(shared: Arc<Shared>, slot: usize, partitions: &[PartitionId]) -> Result<Self, LogError> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        stage: Stage,
+        slot: usize,
+        partitions: &[PartitionId],
+    ) -> Result<Self, LogError> {
         let mut owners = shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        let input = shared.topics.input();
+        let input = shared.topics.of_stage(stage)?;
         let mut wanted = partitions.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
-        let indexes = wanted.iter().map(|partition| Ok(input.index(*partition)? - input.first));
+        let indexes = wanted.iter().map(|partition| input.index(*partition));
         let indexes: Vec<usize> = indexes.collect::<Result<_, LogError>>()?;
         for index in &indexes {
             if let Some(other) = owners[*index] {
-                let name = &input.name;
+                let (name, partition) = (&input.name, index - input.first);
                 return Err(fault::misuse(format!(
-                    "{name}/{index} is wanted by worker {slot} and owned by worker {other}"
+                    "{name}/{partition} is wanted by worker {slot} and owned by worker {other}"
                 )));
             }
         }
         indexes.into_iter().for_each(|index| owners[index] = Some(slot));
         drop(owners);
-        Ok(Self { shared, slot, partitions: wanted, assigned: false, cursors: BTreeMap::new(), turn: 0 })
+        Ok(Self { shared, stage, slot, partitions: wanted, assigned: false, cursors: BTreeMap::new(), turn: 0 })
+    }
+
+    fn topic(&self) -> &Topic {
+        self.shared.topics.of_stage(self.stage).expect("invariant: checked by `new`")
     }
 
     fn index(&self, partition: PartitionId) -> Result<usize, LogError> {
         if self.partitions.binary_search(&partition).is_err() {
-            let (name, slot) = (&self.shared.topics.input().name, self.slot);
+            let (name, slot) = (&self.topic().name, self.slot);
             return Err(fault::misuse(format!("{name}/{partition} does not belong to worker {slot}")));
         }
-        self.shared.topics.input().index(partition)
+        self.topic().index(partition)
+    }
+
+    /// Appends a record that is all headers to an owned partition.
+    fn append(&self, partition: PartitionId, headers: &[(&str, &[u8])]) -> Result<(), LogError> {
+        let record = NewRecord { key: None, headers, value: Some(&[]) };
+        let records = vec![(self.index(partition)?, self.shared.prepare(&self.topic().name, &record)?)];
+        let request = Request { now: (self.shared.clock)(), records, ..Request::default() };
+        self.shared.submit(request).map(drop).map_err(Failure::into_error)
     }
 
     fn give_back(&mut self) {
+        let first = self.topic().first;
         let mut owners = self.shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
         for partition in self.partitions.drain(..) {
             let index = usize::try_from(partition).expect("invariant: checked by `new`");
-            owners[index] = None;
+            owners[first + index] = None;
         }
         self.cursors.clear();
     }
@@ -102,7 +123,8 @@ impl EmbeddedLog {
         let shared = &self.shared;
         let mut request = Request { now: (shared.clock)(), ..Request::default() };
         for commit in commits {
-            self.index(commit.partition)?;
+            let index = self.index(commit.partition)?;
+            let number = numbered(self.stage, commit.partition);
             for message in &commit.messages {
                 let topic = shared.topics.output(message.topic).ok_or_else(|| {
                     fault::misuse(format!("a message for {}, which the options do not name", message.topic.name()))
@@ -114,12 +136,23 @@ impl EmbeddedLog {
                 let index = topic.index(topic.partition_of(key))?;
                 request.records.push((index, shared.prepare(&topic.name, &record)?));
             }
+            if let Some(at) = commit.passed {
+                let topic = shared.topics.of_stage(Stage::Second)?;
+                let input = commit.partition.unsigned_abs();
+                let headers = Passed { input, inputs: self.topic().partitions, at }.headers();
+                let headers: Vec<(&str, &[u8])> =
+                    headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+                let record = NewRecord { key: None, headers: &headers, value: Some(&[]) };
+                for index in topic.first..topic.first + topic.count() {
+                    request.records.push((index, shared.prepare(&topic.name, &record)?));
+                }
+            }
             for change in &commit.changes {
-                let key = state_key(commit.partition, &change.key);
+                let key = state_key(number, &change.key);
                 let value = change.value.as_ref().map(|value| seal(&key, value.clone()));
                 request.changes.push((key, value));
             }
-            request.positions.push((commit.partition, commit.position));
+            request.positions.push((index, number, commit.position));
         }
         Ok(request)
     }
@@ -137,7 +170,7 @@ impl Log for EmbeddedLog {
             return Ok(Polled::Assigned(self.partitions.clone()));
         }
         if !self.read(max, sink)? && max > 0 {
-            let first = self.shared.topics.input().first;
+            let first = self.topic().first;
             let cursors = &self.cursors;
             let nothing = |tails: &mut crate::write::Tails| {
                 cursors.iter().all(|(partition, next)| {
@@ -161,9 +194,10 @@ impl Log for EmbeddedLog {
         /// Keys between two reports.
         const REPORT_EVERY: u64 = 16_384;
         self.index(partition)?;
+        let number = numbered(self.stage, partition);
         self.shared.with_engine(|engine| {
             let mut read = 0;
-            engine.state(partition, &mut |key, value| {
+            engine.state(number, &mut |key, value| {
                 each(key, Some(value));
                 read += 1;
                 if read % REPORT_EVERY == 0 {
@@ -171,7 +205,7 @@ impl Log for EmbeddedLog {
                 }
             })?;
             progress(Restoring { partition, read, total: read });
-            engine.position(partition)
+            engine.position(number)
         })
     }
 
@@ -180,7 +214,7 @@ impl Log for EmbeddedLog {
         let tail = self.shared.tails().all[index];
         let from = from.unwrap_or(tail.start);
         if from > tail.end {
-            let (name, end) = (&self.shared.topics.input().name, tail.end);
+            let (name, end) = (&self.topic().name, tail.end);
             return Err(fault::misuse(format!("{name}/{partition} is to start at {from} and ends at {end}")));
         }
         self.cursors.insert(partition, from);
@@ -207,18 +241,19 @@ impl Log for EmbeddedLog {
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {
         self.index(partition)?;
-        self.shared.with_engine(|engine| engine.position(partition))
+        self.shared.with_engine(|engine| engine.position(numbered(self.stage, partition)))
     }
 
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
-        let index = self.index(partition)?;
         let headers = tick.headers();
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let record = NewRecord { key: None, headers: &headers, value: Some(&[]) };
-        let name = &self.shared.topics.input().name;
-        let records = vec![(index, self.shared.prepare(name, &record)?)];
-        let request = Request { now: (self.shared.clock)(), records, ..Request::default() };
-        self.shared.submit(request).map(|_| Ticked::Appended).map_err(Failure::into_error)
+        self.append(partition, &headers).map(|()| Ticked::Appended)
+    }
+
+    fn leave_out(&mut self, partition: PartitionId, left: LeftOut) -> Result<(), LogError> {
+        let headers = left.headers();
+        let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        self.append(partition, &headers)
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

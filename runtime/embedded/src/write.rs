@@ -10,6 +10,7 @@ use std::{
 use tillwatch_core::{
     Instant,
     log::{LogError, PartitionId, Position},
+    stage::Stage,
 };
 
 use crate::{
@@ -28,8 +29,8 @@ pub(crate) struct Request {
     pub(crate) records: Vec<(usize, record::Prepared)>,
     /// Changelog keys and sealed values.
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Positions of input partitions.
-    pub(crate) positions: Vec<(PartitionId, Position)>,
+    /// Positions of input partitions: flat index, number in the bookkeeping, position.
+    pub(crate) positions: Vec<(usize, PartitionId, Position)>,
     /// Apply retention at this time.
     pub(crate) trim: Option<Instant>,
 }
@@ -68,7 +69,7 @@ pub(crate) struct Tails {
     pub(crate) all: Vec<Tail>,
     /// Number of the last commit.
     pub(crate) sequence: u64,
-    /// The lowest offset that a restart of each input partition reads.
+    /// The lowest offset that a restart reads, by flat index; the largest number for what no stage reads.
     pub(crate) lows: Vec<i64>,
     /// When retention was applied last.
     pub(crate) trimmed_at: Option<Instant>,
@@ -82,9 +83,16 @@ impl Tails {
             let (topic, partition) = topics.at(index);
             tails.all.push(engine.tail(topic.id, partition)?);
         }
-        for partition in 0..topics.input().partitions {
-            let partition = PartitionId::try_from(partition).expect("invariant: at most ENDS_MAX partitions");
-            tails.lows.push(engine.position(partition)?.map_or(0, |position| position.low));
+        tails.lows = vec![i64::MAX; topics.count()];
+        for stage in [Stage::First, Stage::Second] {
+            let Ok(topic) = topics.of_stage(stage) else { continue };
+            // Where no second stage ever ran, nobody waits for evidence.
+            let unread = if stage == Stage::First { 0 } else { i64::MAX };
+            for partition in 0..topic.partitions {
+                let partition = PartitionId::try_from(partition).expect("invariant: at most ENDS_MAX partitions");
+                let position = engine.position(numbered(stage, partition))?;
+                tails.lows[topic.index(partition)?] = position.map_or(unread, |position| position.low);
+            }
         }
         Ok(tails)
     }
@@ -92,6 +100,16 @@ impl Tails {
     /// What of them is acknowledged.
     pub(crate) fn mark(&self) -> Mark {
         Mark { sequence: self.sequence, ends: self.all.iter().map(|tail| tail.end).collect() }
+    }
+}
+
+/// The number under which the state and position of a stage's partition are kept.
+pub(crate) fn numbered(stage: Stage, partition: PartitionId) -> PartitionId {
+    /// Beyond every number of a partition of the first stage.
+    const SECOND: PartitionId = 1 << 20;
+    match stage {
+        Stage::First => partition,
+        Stage::Second => SECOND + partition,
     }
 }
 
@@ -239,9 +257,8 @@ impl Draft<'_> {
         for (key, value) in request.changes {
             self.batch.change(key, value);
         }
-        for (partition, position) in request.positions {
-            self.batch.position(partition, &position);
-            let index = usize::try_from(partition).expect("invariant: positions are of owned partitions");
+        for (index, number, position) in request.positions {
+            self.batch.position(number, &position);
             self.lows.push((index, position.low));
         }
         Written { offsets, trimmed: 0 }
@@ -250,13 +267,12 @@ impl Draft<'_> {
     /// Drops what has stayed long enough, of what was there before this batch.
     fn trim(&mut self, engine: &Engine, now: Instant) -> Result<u64, LogError> {
         let shared = self.shared;
-        let input = shared.topics.input();
         let mut trimmed = 0;
         for index in 0..shared.topics.count() {
             let (topic, partition) = shared.topics.at(index);
             let Some(retention) = topic.retention else { continue };
             let tail = *self.tail(index);
-            let keep = if topic.id == input.id { shared.tails().lows[index - input.first] } else { i64::MAX };
+            let keep = shared.tails().lows[index];
             let oldest = engine.oldest(topic, partition, tail.start);
             let cut = retention::cut(&tail, retention, keep, now, shared.limits.trim_records_max, oldest)?;
             for offset in tail.start..cut.start {

@@ -2,7 +2,7 @@
 //!
 //! Owns no wasm. A broken shape cannot be put down to one visit; everything else is a fault of the visit that did it.
 
-use tillwatch_core::rules::{Action, Details, Evidence, Fault, Value};
+use tillwatch_core::rules::{Action, Details, Evidence, Fault, Incident, Value};
 
 use crate::bindings::Verdicts;
 use crate::bindings::tillwatch::rule::types::Change;
@@ -79,6 +79,8 @@ impl Capabilities {
             Action::Command(command) => ("command", &command.kind),
             Action::Cancel(cancelled) => ("command", &cancelled.kind),
             Action::Derive(derived) => ("derive", &derived.event),
+            Action::Tell(told) => ("update", &told.kind),
+            Action::Incident(incident) => ("incident", &incident.cause),
             Action::Update(_) => {
                 let none = !self.declared.iter().any(|(class, _)| class == "update");
                 return none.then(|| "update:<kind>".to_owned());
@@ -96,6 +98,11 @@ pub(crate) fn actions(actions: &[(u32, Action)], limits: &Limits, capabilities: 
     for (_, action) in actions {
         if let Some(capability) = capabilities.lacking(action) {
             return Err(fault("bad-output", &format!("does what it has not declared: {capability}")));
+        }
+        if let Action::Incident(incident) = action
+            && !(0.0..=1.0).contains(&incident.confidence)
+        {
+            return Err(fault("bad-output", "an incident's confidence is not between 0 and 1"));
         }
         for (name, value) in action_details(action) {
             if matches!(value, Value::Number(number) if !number.is_finite()) {
@@ -129,12 +136,36 @@ pub(crate) fn action_bytes(action: &Action) -> usize {
         }
         Action::Cancel(c) => c.kind.len() + c.target.len() + optional(&[&c.txn, &c.rail]) + c.reason.len(),
         Action::Derive(d) => d.event.len(),
+        Action::Tell(t) => t.finding.len() + t.kind.len() + t.scope.len() + evidence_bytes(&t.evidence),
+        Action::Incident(incident) => incident_bytes(incident),
     };
     let details: usize = action_details(action)
         .iter()
         .map(|(name, value)| DETAIL_BYTES + name.len() + if let Value::Text(text) = value { text.len() } else { 0 })
         .sum();
     ACTION_BYTES + texts + details
+}
+
+fn incident_bytes(incident: &Incident) -> usize {
+    let texts = [
+        &incident.scope,
+        &incident.cause,
+        &incident.text_en,
+        &incident.text_zh,
+        &incident.remedy_en,
+        &incident.remedy_zh,
+        &incident.runbook,
+    ];
+    let texts: usize = texts.iter().map(|text| text.len()).sum();
+    let counts = |names: usize, bytes: usize| names * DETAIL_BYTES + bytes;
+    let money = counts(incident.money.len(), incident.money.iter().map(|(name, _)| name.len()).sum());
+    let inhibits: usize = incident.inhibits.iter().map(|id| TEXT_BYTES + id.len()).sum();
+    let report = incident.report.as_ref().map_or(0, |report| {
+        let ended = counts(report.ended.len(), report.ended.iter().map(|(name, _)| name.len()).sum());
+        report.markdown_en.len() + report.markdown_zh.len() + ended
+    });
+    let optional = optional(&[&incident.runner_up, &incident.inhibited_by]);
+    texts + money + inhibits + report + optional + evidence_bytes(&incident.evidence)
 }
 
 fn action_details(action: &Action) -> &Details {
@@ -144,7 +175,8 @@ fn action_details(action: &Action) -> &Details {
         Action::Update(updated) => &updated.details,
         Action::Command(command) => &command.details,
         Action::Derive(derived) => &derived.details,
-        Action::Clear(_) | Action::Cancel(_) => &NONE,
+        Action::Tell(told) => &told.details,
+        Action::Clear(_) | Action::Cancel(_) | Action::Incident(_) => &NONE,
     }
 }
 

@@ -80,6 +80,52 @@ pub(crate) fn action(action: w::Action) -> c::Action {
         w::Action::Derive(derived) => {
             c::Action::Derive(c::Derived { event: derived.event, details: details(derived.details) })
         }
+        w::Action::Tell(told) => c::Action::Tell(c::Told {
+            finding: told.finding,
+            kind: told.kind,
+            scope: told.scope,
+            severity: told.severity.map(severity),
+            evidence: evidence(told.evidence),
+            details: details(told.details),
+        }),
+        w::Action::Incident(said) => c::Action::Incident(Box::new(incident(said))),
+    }
+}
+
+fn incident(incident: w::Incident) -> c::Incident {
+    let report = |report: w::Report| c::Report {
+        ended: report.ended,
+        markdown_en: report.markdown_en,
+        markdown_zh: report.markdown_zh,
+    };
+    c::Incident {
+        turn: match incident.turn {
+            w::Turn::Opened => c::Turn::Opened,
+            w::Turn::Updated => c::Turn::Updated,
+            w::Turn::Resolved => c::Turn::Resolved,
+        },
+        scope: incident.scope,
+        cause: incident.cause,
+        confidence: incident.confidence,
+        runner_up: incident.runner_up,
+        generation: incident.generation,
+        severity: severity(incident.severity),
+        evidence: evidence(incident.evidence),
+        findings: incident.findings,
+        payments: incident.payments,
+        money: incident.money,
+        first_at: incident.first_at,
+        opened_at: incident.opened_at,
+        resolved_at: incident.resolved_at,
+        inhibits: incident.inhibits,
+        inhibited_by: incident.inhibited_by,
+        maintenance: incident.maintenance,
+        text_en: incident.text_en,
+        text_zh: incident.text_zh,
+        remedy_en: incident.remedy_en,
+        remedy_zh: incident.remedy_zh,
+        runbook: incident.runbook,
+        report: incident.report.map(report),
     }
 }
 

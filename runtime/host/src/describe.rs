@@ -1,6 +1,6 @@
 //! What a descriptor must keep to; checked once at load, so that nothing later has to.
 
-use tillwatch_core::rules::{Descriptor, Scope};
+use tillwatch_core::rules::Descriptor;
 use tillwatch_wit::table::{CUSTOM, FieldId, TypeId};
 
 /// Bytes of a rule's id.
@@ -10,8 +10,24 @@ const CAPABILITIES_MAX: usize = 256;
 /// Bytes of a kind or type in a capability.
 const KIND_BYTES_MAX: usize = 128;
 
-/// Types that only the engine writes; a rule that could derive them would forge findings and commands.
-const RESERVED: &[&str] = &["pos.finding.", "pos.command", "pos.incident", "pos.dead-letter", "tillwatch.tick"];
+/// Types that only the engine writes; a rule that could derive them would forge findings, commands or time.
+const RESERVED: &[&str] = &[
+    "pos.finding.",
+    "pos.command",
+    "pos.incident",
+    "pos.dead-letter",
+    "tillwatch.tick",
+    "tillwatch.watermark",
+    "tillwatch.left-out",
+];
+
+/// What types of evidence begin with: they are the rules' own, so a rule names them though the table does not.
+const EVIDENCE: &str = "pos.evidence.";
+
+/// Whether an event comes with the whole of its data.
+fn whole(event: &str) -> bool {
+    event == CUSTOM || event.starts_with(EVIDENCE)
+}
 
 /// All that is wrong with a descriptor, in words for whoever wrote the rule.
 pub(crate) fn problems(descriptor: &Descriptor) -> Vec<String> {
@@ -22,22 +38,19 @@ pub(crate) fn problems(descriptor: &Descriptor) -> Vec<String> {
     if semver::Version::parse(&descriptor.version).is_err() {
         found.push(format!("version {:?} is not a semantic version such as 1.2.3", shown(&descriptor.version)));
     }
-    if !matches!(descriptor.key, Scope::Payment | Scope::Terminal) {
-        found.push(format!("key {:?}: this stage keys rules by `payment` or `terminal`", descriptor.key.name()));
-    }
     if descriptor.events.is_empty() {
         found.push("asks for no events".to_owned());
     }
     for event in distinct(&descriptor.events, "event", &mut found) {
-        if event != CUSTOM && TypeId::by_name(event) == TypeId::CUSTOM {
+        if !whole(event) && TypeId::by_name(event) == TypeId::CUSTOM {
             found.push(format!("event {:?} is not known; others come as {CUSTOM:?}", shown(event)));
         }
     }
     for field in distinct(&descriptor.fields, "field", &mut found) {
         match FieldId::by_name(field) {
             None => found.push(format!("field {:?} is not known", shown(field))),
-            Some(FieldId::DATA) if !descriptor.events.iter().any(|event| event == CUSTOM) => {
-                found.push(format!("field \"data\" is for rules that ask for {CUSTOM:?} events"));
+            Some(FieldId::DATA) if !descriptor.events.iter().any(|event| whole(event)) => {
+                found.push(format!("field \"data\" is for rules that ask for {CUSTOM:?} events or evidence"));
             }
             Some(_) => {}
         }
@@ -58,9 +71,12 @@ fn capability_problem(capability: &str) -> Option<String> {
     let Some((class, kind)) = capability.split_once(':') else {
         return Some("a class and a kind with `:` between".to_owned());
     };
-    if !["finding", "update", "command", "derive"].contains(&class) {
-        return Some("the class is `finding`, `update`, `command` or `derive`".to_owned());
+    if !["finding", "update", "command", "derive", "incident"].contains(&class) {
+        return Some("the class is `finding`, `update`, `command`, `derive` or `incident`".to_owned());
     }
+    // Causes have names as `N1`.
+    let lower = kind.to_ascii_lowercase();
+    let kind = if class == "incident" { &lower } else { kind };
     if !is_word(kind, KIND_BYTES_MAX, |c| matches!(c, b'-' | b'.' | b'_')) {
         return Some(format!("the kind has lower case letters, digits, `-`, `.` and `_`, 1 to {KIND_BYTES_MAX}"));
     }
@@ -95,6 +111,8 @@ fn shown(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_core::rules::Scope;
+
     use super::*;
 
     fn good() -> Descriptor {
@@ -119,7 +137,12 @@ mod tests {
     #[test]
     fn a_good_descriptor_has_no_problems() {
         assert_eq!(problems(&good()), Vec::<String>::new());
-        assert_eq!(problem_of(|d| d.capabilities.push("derive:pos.evidence.sign".to_owned())), "");
+        let text = String::from;
+        let evidence = |d: &mut Descriptor| {
+            d.events = vec![text("pos.evidence.sign")];
+            d.capabilities.push(text("derive:pos.evidence.sign"));
+        };
+        assert_eq!(problem_of(evidence), "");
     }
 
     #[test]
@@ -128,7 +151,6 @@ mod tests {
         assert!(problem_of(|d| d.id = text("Till Rule")).contains("id \"Till Rule\""));
         assert!(problem_of(|d| d.id = "x".repeat(65)).contains("1 to 64"));
         assert!(problem_of(|d| d.version = text("1.0")).contains("semantic version"));
-        assert!(problem_of(|d| d.key = Scope::Site).contains("key \"site\""));
         assert!(problem_of(|d| d.events.clear()).contains("no events"));
         assert!(problem_of(|d| d.events.push(text("pos.nothing"))).contains("event \"pos.nothing\" is not known"));
         assert!(problem_of(|d| d.events.push(text("custom"))).contains("event \"custom\" stands there twice"));

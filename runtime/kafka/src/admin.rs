@@ -181,6 +181,9 @@ fn roles(config: &Config) -> Vec<Role> {
         Role { topic: config.changelog.clone(), settings: changelog },
     ];
     for topic in Topic::ALL {
+        if config.outputs.name(topic) == config.input {
+            continue;
+        }
         let mut settings = vec![set("cleanup.policy", "delete", Rule::Must)];
         if topic == Topic::DeadLetters {
             settings.push(set("max.message.bytes", &DEAD_LETTER_BYTES.to_string(), Rule::AtLeast));
@@ -188,6 +191,13 @@ fn roles(config: &Config) -> Vec<Role> {
         roles.push(Role { topic: config.outputs.name(topic).to_owned(), settings });
     }
     roles
+}
+
+/// How many partitions the topics have between which time is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) input: u32,
+    pub(crate) evidence: i32,
 }
 
 /// Topics by name: partitions, and the fewest replicas of one.
@@ -227,10 +237,17 @@ pub fn create(config: &Config, wanted: &Wanted) -> Result<Vec<String>, Vec<Probl
 
 /// Whether a worker can start on these topics: those that it needs are there, and the changelog fits the input. Else the configuration names
 /// what is not there, and a restart does not help.
-pub(crate) fn ready(config: &Config, client: &BaseConsumer<Observer>) -> Result<(), LogError> {
+pub(crate) fn ready(config: &Config, client: &BaseConsumer<Observer>) -> Result<Counts, LogError> {
     let found = found(config, client)?;
     let problems: Vec<Problem> = counts(config, &found);
-    let Some(first) = problems.first() else { return Ok(()) };
+    let count = |topic| found.get(topic).map_or(0, |(count, _)| *count);
+    let Some(first) = problems.first() else {
+        let few = "invariant: a topic has fewer than 2^31 partitions";
+        return Ok(Counts {
+            input: u32::try_from(count(&config.input)).expect(few),
+            evidence: i32::try_from(count(&config.outputs.evidence)).expect(few),
+        });
+    };
     let what: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(LogError { code: first.code(), what: what.join("; "), who: Who::Config, retry: false })
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
-use tillwatch_core::log::Topic;
+use tillwatch_core::{log::Topic, stage::Stage};
 
 /// librdkafka properties that may be set beside what Tillwatch sets itself. Everything that the promise of exactly-once rests on, and
 /// everything that has a key of its own, is not among them.
@@ -49,6 +49,8 @@ pub struct Config {
     pub group: String,
     /// This worker's name, unique in the group and the same after every restart. Two live workers with one slot fence each other.
     pub slot: String,
+    /// Which stage this worker is of; the second reads the topic of evidence.
+    pub stage: Stage,
     /// The input topic.
     pub input: String,
     /// The output topics.
@@ -74,6 +76,7 @@ impl Config {
             security: Security::default(),
             group: group.into(),
             slot: slot.into(),
+            stage: Stage::First,
             input: "pos.events".to_owned(),
             outputs: Topics::default(),
             changelog: "tillwatch.changelog".to_owned(),
@@ -138,7 +141,8 @@ impl Config {
     fn check_topics_differ(&self, wrong: &mut Vec<Invalid>) {
         for topic in Topic::ALL {
             for (key, other) in [("input", &self.input), ("changelog", &self.changelog)] {
-                if self.outputs.name(topic) == other {
+                let reads = self.stage == Stage::Second && topic == Topic::Evidence && key == "input";
+                if self.outputs.name(topic) == other && !reads {
                     let what = format!("{other} is also the topic of `{key}`; outputs need a topic of their own");
                     wrong.push(Invalid { key: Topics::key(topic), what });
                 }

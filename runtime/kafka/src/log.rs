@@ -16,8 +16,9 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::{Headers as _, OwnedMessage},
 };
-use tillwatch_core::log::{
-    Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who,
+use tillwatch_core::{
+    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who},
+    stage::LeftOut,
 };
 
 use crate::{
@@ -59,6 +60,7 @@ enum Share {
 pub struct KafkaLog {
     config: Config,
     id: String,
+    counts: admin::Counts,
     pulse: Arc<Pulse>,
     consumer: Option<Arc<BaseConsumer<Member>>>,
     transactions: Option<Transactions>,
@@ -92,14 +94,15 @@ impl KafkaLog {
         })?;
         let pulse = Arc::new(Pulse::default());
         let restore = Restore::open(config, &pulse)?;
-        admin::ready(config, restore.client())?;
+        let counts = admin::ready(config, restore.client())?;
         let id = config.transactional_id();
-        let transactions = Transactions::open(config, &id, &pulse)?;
+        let transactions = Transactions::open(config, &id, &pulse, counts)?;
         let ticks = (!config.local_ticks).then(|| Ticks::open(config, &pulse)).transpose()?;
         let consumer = member(config, &pulse)?;
         Ok(Self {
             config: config.clone(),
             id,
+            counts,
             pulse,
             consumer: Some(consumer),
             transactions: Some(transactions),
@@ -271,7 +274,7 @@ impl KafkaLog {
                 );
                 return Err(LogError { code: "fenced", what, who: Who::Operations, retry: false });
             }
-            self.transactions = Some(Transactions::open(&self.config, &self.id, &self.pulse)?);
+            self.transactions = Some(Transactions::open(&self.config, &self.id, &self.pulse, self.counts)?);
         }
         Ok(self.transactions.as_ref().expect("invariant: made above"))
     }
@@ -449,7 +452,7 @@ impl Log for KafkaLog {
 
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
         if let Some(ticks) = &self.ticks {
-            ticks.append(&self.config.input, partition, tick)?;
+            ticks.append(&self.config.input, partition, tick.headers(), tick.blind.is_none())?;
             return Ok(Ticked::Appended);
         }
         let end = self.restore.end_of_input(&self.config, partition)?;
@@ -460,6 +463,11 @@ impl Log for KafkaLog {
         };
         let read = started.is_some() && self.end(partition) == started;
         Ok(if read { Ticked::Local } else { Ticked::Behind })
+    }
+
+    fn leave_out(&mut self, partition: PartitionId, left: LeftOut) -> Result<(), LogError> {
+        let ticks = self.ticks.as_ref().expect("invariant: the second stage writes to its input");
+        ticks.append(&self.config.input, partition, left.headers(), false)
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

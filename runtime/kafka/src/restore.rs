@@ -13,6 +13,7 @@ use rdkafka::{
 use tillwatch_core::log::{LogError, PartitionId, Restoring, Who};
 
 use crate::{
+    admin::Counts,
     client,
     config::Config,
     context::{Observer, Pulse},
@@ -76,7 +77,7 @@ impl Restore {
             }
         }
         if let Some(by) = by {
-            drop(Transactions::open(config, by, pulse)?);
+            drop(Transactions::open(config, by, pulse, Counts::default())?);
         }
         let wait = Duration::from_millis(config.timeouts.restore_ms.into());
         self.offset(&self.committed, config, partition, wait).map_err(|error| match error.code {

@@ -15,7 +15,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext},
 };
-use tillwatch_core::log::{LogError, PartitionId, Tick};
+use tillwatch_core::log::{LogError, PartitionId};
 
 use crate::{
     client,
@@ -105,20 +105,26 @@ impl Ticks {
         }
     }
 
-    /// Appends a tick. What became of earlier ones is told here.
-    pub(crate) fn append(&self, topic: &str, partition: PartitionId, tick: Tick) -> Result<(), LogError> {
+    /// Appends a record that is all headers; of those that say only that time goes on, not while one is under way. What became of earlier ones
+    /// is told here.
+    pub(crate) fn append<V: AsRef<str>>(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        headers: Vec<(&'static str, V)>,
+        mere_time: bool,
+    ) -> Result<(), LogError> {
         self.serve();
         if let Some(failure) = self.producer.context().state().failure.take() {
             return Err(self.producer.context().pulse.explain_code(failure.code, &failure.what));
         }
         let pending = self.producer.context().state().pending.get(&partition).copied().unwrap_or(0);
-        if pending > 0 && tick.blind.is_none() {
+        if pending > 0 && mere_time {
             return Ok(());
         }
-        let headers = tick
-            .headers()
-            .into_iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_ref()) })
+        });
         let record: BaseRecord<'_, [u8], [u8]> =
             BaseRecord::to(topic).partition(partition).payload(&[][..]).headers(headers);
         *self.producer.context().state().pending.entry(partition).or_default() += 1;

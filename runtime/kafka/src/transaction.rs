@@ -13,9 +13,13 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
 };
-use tillwatch_core::log::{Commit, LogError};
+use tillwatch_core::{
+    log::{Commit, LogError},
+    stage::Passed,
+};
 
 use crate::{
+    admin::Counts,
     client,
     config::Config,
     context::{Pulse, Sender},
@@ -52,6 +56,7 @@ enum Fault {
 pub(crate) struct Transactions {
     producer: BaseProducer<Sender>,
     patience: Duration,
+    counts: Counts,
     /// A record was given up: its sequence number is missing, and librdkafka fails the next transaction over that ("skipped sequence
     /// numbers") although the abort has succeeded.
     spoiled: Cell<bool>,
@@ -59,7 +64,7 @@ pub(crate) struct Transactions {
 
 impl Transactions {
     /// Makes a producer under `id` and ends whatever its predecessor left open.
-    pub(crate) fn open(config: &Config, id: &str, pulse: &Arc<Pulse>) -> Result<Self, LogError> {
+    pub(crate) fn open(config: &Config, id: &str, pulse: &Arc<Pulse>, counts: Counts) -> Result<Self, LogError> {
         let what = || format!("starting the transactional producer {id}");
         let producer: BaseProducer<Sender> = client::transactional(config, id)
             .create_with_context(Sender::new(Arc::clone(pulse)))
@@ -77,6 +82,7 @@ impl Transactions {
         Ok(Self {
             producer,
             patience: Duration::from_millis(config.timeouts.transaction_ms.into()),
+            counts,
             spoiled: Cell::new(false),
         })
     }
@@ -156,6 +162,19 @@ impl Transactions {
                 });
             let record = BaseRecord::to(config.outputs.name(message.topic)).key(&message.key).payload(&message.value);
             self.send(record.headers(headers), deadline)?;
+        }
+        if let Some(at) = commit.passed {
+            let passed = Passed { input: commit.partition.unsigned_abs(), inputs: self.counts.input, at };
+            // Behind what it is about: a partition keeps the order of one producer.
+            let fields = passed.headers();
+            for partition in 0..self.counts.evidence {
+                let headers =
+                    fields.iter().fold(OwnedHeaders::new_with_capacity(fields.len()), |headers, (key, value)| {
+                        headers.insert(Header { key, value: Some(value) })
+                    });
+                let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&config.outputs.evidence).partition(partition);
+                self.send(record.payload(&[][..]).headers(headers), deadline)?;
+            }
         }
         for change in &commit.changes {
             let record: BaseRecord<'_, [u8], [u8]> =

@@ -3,7 +3,7 @@
 //!
 //! A record is addressed to a scope by its detail `scope`, the record's key. Cohorts overlap (a terminal has a site, an acquirer, a version,
 //! an operator), and to choose among them somebody must see them all: so every record goes to the region of its terminal, and names the
-//! others as fields (ADR 0012). Never one record an event: a census and a sign sum up an interval, and payments seldom get stuck.
+//! others as fields (ADR 0015). Never one record an event: a census and a sign sum up an interval, and payments seldom get stuck.
 
 mod collect;
 mod read;

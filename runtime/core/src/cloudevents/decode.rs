@@ -17,7 +17,7 @@ use super::{
         TOO_LARGE,
     },
     fields::{Fields, Tables, event_time},
-    json, mask,
+    json, mask, stage,
 };
 use crate::{
     event::Event,
@@ -25,6 +25,7 @@ use crate::{
     log::{Blind, PartitionId, RawRecord, Tick},
     output::DeadLetter,
     partition::{Body, Record},
+    stage::Stage,
 };
 
 /// What a decoder has seen.
@@ -47,6 +48,7 @@ pub struct Counts {
 pub struct Decoder {
     pub(super) topic: String,
     pub(super) limits: Limits,
+    stage: Stage,
     tables: Tables,
     fields: Fields,
     counts: Counts,
@@ -68,12 +70,19 @@ pub(super) struct Patch {
 }
 
 impl Decoder {
-    /// A decoder for the records of `topic`.
+    /// A decoder for the records of `topic`, of the first stage.
     #[must_use]
     pub fn new(topic: &str, limits: &Limits) -> Self {
+        Self::of(Stage::First, topic, limits)
+    }
+
+    /// A decoder for the records of a stage's input topic.
+    #[must_use]
+    pub fn of(stage: Stage, topic: &str, limits: &Limits) -> Self {
         Self {
             topic: topic.to_owned(),
             limits: limits.clone(),
+            stage,
             tables: Tables::new(),
             fields: Fields::default(),
             counts: Counts::default(),
@@ -171,12 +180,20 @@ impl Decoder {
             self.counts.ticks += 1;
             return Ok(Body::Tick(tick));
         }
+        if self.stage == Stage::Second
+            && let Some(body) = stage::body(name, envelope, ingest)
+        {
+            return body;
+        }
         if let Some(missing) = missing {
             return Err(missing);
         }
         let event_type = self.tables.event_type(name);
-        if reserved(name) {
-            let reason = "the type is one that only Tillwatch writes; it is not read from an input topic";
+        if stage::refused(self.stage, name) {
+            let reason = match self.stage {
+                Stage::First => "the type is one that only Tillwatch writes; it is not read from an input topic",
+                Stage::Second => "the type is none that the first stage sends to the second",
+            };
             return Err(Failure::new(RESERVED_TYPE, reason));
         }
         let id = envelope.require(Attribute::Id)?;
@@ -414,15 +431,6 @@ fn tick(envelope: &Envelope<'_>) -> Result<Tick, Failure> {
         })?),
     };
     Ok(Tick { blind })
-}
-
-/// Types that only Tillwatch writes, and not to an input topic.
-fn reserved(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("pos.") else { return name.starts_with("tillwatch.") };
-    rest.starts_with("finding.")
-        || rest.starts_with("evidence")
-        || rest.starts_with("incident")
-        || ["command", "command.cancelled", "dead-letter"].contains(&rest)
 }
 
 /// JSON as CBOR, for rules that ask for the whole of `data`.

@@ -1,7 +1,7 @@
 //! Outputs to records and to JSON lines. The same output gives the same bytes.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tillwatch_wit::{contract::Instant, table::TICK};
+use tillwatch_wit::contract::Instant;
 
 use crate::{
     log::{Message, Tick},
@@ -85,12 +85,16 @@ pub fn encode_line(output: &Output, topic_name: &str) -> String {
 /// Never: texts can be written as JSON.
 #[must_use]
 pub fn tick_line(tick: Tick, ingest: Instant) -> String {
+    header_line(tick.headers(), ingest)
+}
+
+/// A record that is all headers as one line of JSON.
+pub(super) fn header_line(headers: Vec<(&'static str, impl Into<String>)>, ingest: Instant) -> String {
     let mut line = serde_json::Map::new();
-    for (name, value) in tick.headers() {
-        line.insert(name.trim_start_matches("ce_").to_owned(), value.into());
+    for (name, value) in headers {
+        line.insert(name.trim_start_matches("ce_").to_owned(), value.into().into());
     }
     line.insert("ingesttime".to_owned(), rfc3339(ingest).into());
-    debug_assert_eq!(line["type"], TICK);
     serde_json::to_string(&line).expect("invariant: texts can be written as JSON")
 }
 
@@ -165,6 +169,8 @@ impl Serialize for Payload<'_> {
             Data::Command(command) => command.serialize(serializer),
             Data::Cancelled(cancelled) => cancelled.serialize(serializer),
             Data::Evidence(derived) => derived.serialize(serializer),
+            Data::Told(told) => told.serialize(serializer),
+            Data::Incident(incident) => incident.serialize(serializer),
             Data::DeadLetter(letter) => letter.serialize(serializer),
         }
     }

@@ -27,10 +27,14 @@ pub(super) enum Attribute {
     Kafkapartition,
     /// See above.
     Kafkaoffset,
+    /// Which partition of the first stage a watermark is of.
+    Input,
+    /// How many there are.
+    Inputs,
 }
 
 impl Attribute {
-    const ALL: [(&'static str, Self); 12] = [
+    const ALL: [(&'static str, Self); 14] = [
         ("specversion", Self::Specversion),
         ("id", Self::Id),
         ("source", Self::Source),
@@ -43,6 +47,8 @@ impl Attribute {
         ("blind", Self::Blind),
         ("kafkapartition", Self::Kafkapartition),
         ("kafkaoffset", Self::Kafkaoffset),
+        ("input", Self::Input),
+        ("inputs", Self::Inputs),
     ];
 
     pub(super) fn by_name(name: &str) -> Option<Self> {

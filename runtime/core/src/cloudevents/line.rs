@@ -13,7 +13,7 @@ use tillwatch_wit::contract::Instant;
 use super::{
     cbor,
     decode::{Decoder, declared},
-    encode::{Format, Mode, tick_line},
+    encode::{Format, Mode, header_line, tick_line},
     envelope::{Attribute, Coding, Data, Envelope, Layout, PREFIX},
     failure::{BAD_ATTRIBUTE, BAD_FIELD, BAD_TIME, EMPTY, Failure, TOO_LARGE},
     json, mask, time,
@@ -97,6 +97,8 @@ impl Decoder {
         let origin = Origin { partition, offset: raw.offset, ingest: raw.ingest };
         match record.body {
             Body::Tick(tick) => tick_line(tick, raw.ingest),
+            Body::Passed(passed) => header_line(passed.headers(), raw.ingest),
+            Body::LeftOut(left) => header_line(left.headers(), raw.ingest),
             Body::Unreadable(letter) => {
                 let raw = serde_json::to_string(&Raw::of(&letter)).expect("invariant: texts can be written as JSON");
                 let mut line = Line::of(origin, RAW, Datum::Json(raw));

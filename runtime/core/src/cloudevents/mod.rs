@@ -14,6 +14,7 @@ mod json;
 mod line;
 pub mod mask;
 mod names;
+mod stage;
 mod time;
 
 #[cfg(test)]

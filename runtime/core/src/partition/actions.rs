@@ -39,7 +39,7 @@ pub(super) struct Done {
     pub(super) updates_dropped: u64,
 }
 
-fn bad(reason: String) -> Fault {
+pub(super) fn bad(reason: String) -> Fault {
     Fault { code: "bad-output", reason }
 }
 
@@ -53,10 +53,12 @@ impl Carry<'_> {
             Action::Command(command) => self.command(command, done),
             Action::Cancel(cancelled) => self.cancel(cancelled, done),
             Action::Derive(derived) => self.derive(derived, done),
+            Action::Tell(told) => self.tell(told, done),
+            Action::Incident(incident) => self.incident(*incident, done),
         }
     }
 
-    fn may(&self, verb: &str, object: &str) -> Result<(), Fault> {
+    pub(super) fn may(&self, verb: &str, object: &str) -> Result<(), Fault> {
         if self.routes.rules[self.rule as usize].may(verb, object) {
             return Ok(());
         }
@@ -66,11 +68,13 @@ impl Carry<'_> {
     fn scope(&self, named: Option<String>) -> String {
         named.unwrap_or_else(|| match self.routes.rules[self.rule as usize].key {
             Scope::Payment => format!("payment:{}", self.key),
-            _ => format!("terminal:{}", self.terminal),
+            Scope::Terminal => format!("terminal:{}", self.terminal),
+            // Records of the second stage are keyed by scope.
+            _ => self.terminal.to_owned(),
         })
     }
 
-    fn evidence(&self, mut named: Vec<Evidence>) -> Vec<Evidence> {
+    pub(super) fn evidence(&self, mut named: Vec<Evidence>) -> Vec<Evidence> {
         if let Some(root) = self.root
             && !named.iter().any(|row| row.id == root.id() && row.event == root.type_name())
         {
@@ -79,7 +83,7 @@ impl Carry<'_> {
         named
     }
 
-    fn push(&self, done: &mut Done, subject: Option<String>, key: String, data: Data) {
+    pub(super) fn push(&self, done: &mut Done, subject: Option<String>, key: String, data: Data) {
         let rule = &self.routes.rules[self.rule as usize].id;
         // The id follows when the moment's outputs are in their order.
         done.outputs.push(Output {
@@ -330,7 +334,7 @@ fn target(target: &str) -> Result<&str, Fault> {
     }
 }
 
-fn check_details(details: &Details) -> Result<(), Fault> {
+pub(super) fn check_details(details: &Details) -> Result<(), Fault> {
     for (name, value) in details {
         if let Value::Number(number) = value
             && !number.is_finite()

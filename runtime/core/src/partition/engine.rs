@@ -84,6 +84,9 @@ impl Partition {
     /// The log said that the feed is blind, or whole again. Nothing is pending.
     pub(super) fn sight(&mut self, at: Instant, by: Source, tick: Tick) {
         let Some(blind) = tick.blind else { return };
+        if matches!(blind, Blind::Input(_) | Blind::Inputs) {
+            return self.sight_of_inputs(at, by, blind);
+        }
         let was = self.watch.sight.log.clone();
         if !self.watch.log_sight(blind) {
             return;
@@ -93,14 +96,35 @@ impl Partition {
         let details = vec![("why".to_owned(), Value::Text(reason))];
         let own = match blind {
             Blind::Broker | Blind::Lag => self.raise_own(("feed-blind", "", scope), at, Vec::new(), details),
-            Blind::Over => self.clear_own(("feed-blind", "", scope), at, None, Vec::new()),
+            _ => self.clear_own(("feed-blind", "", scope), at, None, Vec::new()),
         };
         self.ledger.settle();
-        let place = match by {
+        self.emit_own(self.arrival(at, by), own);
+    }
+
+    /// Time goes on without a partition of the first stage, or waits for all of them again.
+    fn sight_of_inputs(&mut self, at: Instant, by: Source, blind: Blind) {
+        self.watch.leave_out(matches!(blind, Blind::Input(_)));
+        let about = ("feed-blind", "", format!("{}/inputs", self.partition_scope()));
+        let own = match blind {
+            Blind::Input(input) => {
+                let why = vec![
+                    ("why".to_owned(), Value::from(blind.name())),
+                    ("input".to_owned(), Value::Integer(i64::from(input))),
+                ];
+                self.raise_own(about, at, Vec::new(), why)
+            }
+            _ => self.clear_own(about, at, None, Vec::new()),
+        };
+        self.ledger.settle();
+        self.emit_own(self.arrival(at, by), own);
+    }
+
+    fn arrival(&self, at: Instant, by: Source) -> Place {
+        match by {
             Source::Record(offset) => Place::arrival(at, &self.settings.topic, self.id, offset),
             Source::Local(now) => Place::local(at, &self.settings.topic, self.id, now),
-        };
-        self.emit_own(place, own);
+        }
     }
 
     /// A watched source is silent past its bound. Nothing is pending.
@@ -230,10 +254,10 @@ impl Partition {
     /// Puts a moment's outputs out in their order, with their ids; while the feed is blind, commands of class B and C are held back.
     pub(super) fn emit(&mut self, place: Place, terminal: &str, mut outputs: Vec<Output>) {
         outputs.sort_by_key(|output| match output.data {
-            Data::Raised(_) | Data::Updated(_) | Data::Cleared(..) => 0,
+            Data::Raised(_) | Data::Updated(_) | Data::Cleared(..) | Data::Told(_) => 0,
             Data::Cancelled(_) => 1,
             Data::Command(_) => 2,
-            Data::Evidence(_) => 3,
+            Data::Evidence(_) | Data::Incident(_) => 3,
             Data::DeadLetter(_) => 4,
         });
         let blind = self.watch.blind();

@@ -9,10 +9,12 @@ mod dedup;
 mod engine;
 mod keyed;
 mod ledger;
+mod merge;
 mod moment;
 mod order;
 mod routing;
 mod run;
+mod second;
 mod snapshot;
 mod terminals;
 #[cfg(test)]
@@ -29,13 +31,14 @@ use self::{
     dedup::Dedup,
     keyed::Keyed,
     ledger::Ledger,
+    merge::Merge,
     moment::{Moment, Place},
     order::{Order, Source},
     routing::Routes,
     watch::Watch,
 };
 pub use self::{
-    routing::{RULES_MAX, SetupError},
+    routing::{RULES_MAX, SetupError, stage_of},
     snapshot::{CorruptState, ResumeError},
     watch::SilentSource,
 };
@@ -45,6 +48,7 @@ use crate::{
     log::{PartitionId, Position, Tick},
     output::{DeadLetter, Output},
     rules::{Answer, Rules, Stalled},
+    stage::{LeftOut, Passed, Stage},
 };
 
 /// One decoded record.
@@ -67,6 +71,10 @@ pub enum Body {
     Tick(Tick),
     /// Something that could not be read; it goes out as it is.
     Unreadable(Box<DeadLetter>),
+    /// In the second stage: how far a partition of the first has come.
+    Passed(Passed),
+    /// In the second stage: time no longer waits for one.
+    LeftOut(LeftOut),
 }
 
 /// What all partitions of an engine share.
@@ -80,6 +88,8 @@ pub struct Settings {
     pub silent_sources: Vec<SilentSource>,
     /// Name of the input topic, for dead letters and scopes.
     pub topic: String,
+    /// Which stage it is.
+    pub stage: Stage,
 }
 
 /// Counts since the partition was made; all of them only grow.
@@ -161,6 +171,8 @@ pub struct Partition {
     /// State whose format its rule no longer writes, until [`Partition::resume`]: (slot, version).
     migrating: BTreeMap<u32, u32>,
     meta_written: bool,
+    /// In the second stage, where its time comes from.
+    merge: Option<Merge>,
 }
 
 #[derive(Default)]
@@ -180,14 +192,14 @@ impl Partition {
     /// # Errors
     /// Rules that cannot run together.
     pub fn new(id: PartitionId, settings: Arc<Settings>, descriptors: &[Descriptor]) -> Result<Self, SetupError> {
-        let routes = Routes::new(descriptors)?;
+        let routes = Routes::new(settings.stage, descriptors)?;
         let mut scratch = Scratch::default();
         scratch.batches.resize_with(routes.rules.len(), Batch::default);
         scratch.answers.resize_with(routes.rules.len(), Answer::default);
         scratch.cursors.resize(routes.rules.len(), run::Cursor::default());
         Ok(Self {
             id,
-            order: Order::new(&settings.limits),
+            order: Order::new(settings.stage, &settings.limits),
             dedup: Dedup::new(&settings.limits),
             keyed: Keyed::default(),
             ledger: Ledger::default(),
@@ -202,6 +214,7 @@ impl Partition {
             orphans: BTreeMap::new(),
             migrating: BTreeMap::new(),
             meta_written: false,
+            merge: (settings.stage == Stage::Second).then(Merge::default),
             routes,
             settings,
         })
@@ -234,13 +247,20 @@ impl Partition {
     fn take_in(&mut self, record: Record) {
         let Record { offset, ingest, body } = record;
         let seen = self.order.seen(offset);
+        let (ingest, sight) = match &mut self.merge {
+            Some(merge) => merge.advance(offset, &body),
+            None => (ingest, None),
+        };
         let before = self.order.advance(offset, ingest);
+        if let Some(blind) = sight.filter(|_| !seen) {
+            self.order.sight(Source::Record(offset), Tick { blind: Some(blind) });
+        }
         self.counters.records += u64::from(!seen);
         match body {
             Body::Event(event) => self.order.place(offset, before, event),
             Body::Tick(tick) if tick.blind.is_some() && !seen => self.order.sight(Source::Record(offset), tick),
             Body::Unreadable(letter) if !seen => self.order.unreadable(offset, letter),
-            Body::Tick(_) | Body::Unreadable(_) => {}
+            Body::Tick(_) | Body::Unreadable(_) | Body::Passed(_) | Body::LeftOut(_) => {}
         }
     }
 

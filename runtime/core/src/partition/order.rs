@@ -13,6 +13,7 @@ use crate::{
     limits::Limits,
     log::{Position, Tick},
     output::DeadLetter,
+    stage::Stage,
 };
 
 /// An event with its place in the order.
@@ -79,6 +80,8 @@ impl Ready {
 #[derive(Debug)]
 pub(super) struct Order {
     lateness: i64,
+    /// How far ahead of what the log has come to an event may be.
+    ahead: i64,
     waiting_events_max: usize,
     waiting_bytes_max: usize,
     ingest: Instant,
@@ -100,9 +103,15 @@ pub(super) struct Order {
 const BEGINNING: Instant = i64::MIN / 4;
 
 impl Order {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(stage: Stage, limits: &Limits) -> Self {
+        // Nothing from the first stage is late while its partitions are waited for, and the time of what it says is no sender's claim.
+        let (lateness, ahead) = match stage {
+            Stage::First => (i64::from(limits.lateness_ms), 0),
+            Stage::Second => (0, i64::MAX / 2),
+        };
         Self {
-            lateness: i64::from(limits.lateness_ms),
+            lateness,
+            ahead,
             waiting_events_max: limits.waiting_events_max,
             waiting_bytes_max: limits.waiting_bytes_max,
             ingest: BEGINNING,
@@ -165,7 +174,7 @@ impl Order {
         let watermark = (self.ingest - self.lateness).max(floor);
         let time = event.time().unwrap_or(self.ingest);
         let late = time < watermark;
-        let at = time.clamp(self.ingest - self.lateness, self.ingest).max(watermark);
+        let at = time.clamp(self.ingest - self.lateness, self.ingest + self.ahead).max(watermark);
         if self.seen(offset) && at < self.done_before {
             return;
         }

@@ -10,6 +10,7 @@ use tillwatch_wit::contract::Instant;
 use super::{
     Partition,
     ledger::Stored,
+    merge::Inputs,
     watch::{Clock, Sight},
 };
 use crate::{
@@ -231,6 +232,10 @@ impl Partition {
         if std::mem::take(&mut self.watch.sight_changed) {
             changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
         }
+        let low = self.order.position().low;
+        if let Some(inputs) = self.merge.as_mut().and_then(|merge| merge.settle(low)) {
+            changes.push(Change { key: key(b'i', &[]), value: Some(value(inputs)) });
+        }
     }
 
     /// Everything that is state, and the position it belongs to. Waiting events are not in it: reading goes on at the position's `low`.
@@ -254,6 +259,8 @@ impl Partition {
         changes.extend(held.map(|(number, output)| held_change(*number, Some(output))));
         changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
         let position = self.position();
+        let inputs = self.merge.as_ref().map(|merge| value(&merge.at(position.low)));
+        changes.extend(inputs.map(|inputs| Change { key: key(b'i', &[]), value: Some(inputs) }));
         let numbers = [
             position.low,
             position.ingest_low,
@@ -354,6 +361,12 @@ impl Partition {
                     return None;
                 }
                 self.watch.sight = sight;
+            }
+            b'i' => {
+                let inputs = body.map(postcard::from_bytes::<Inputs>).transpose().ok()?;
+                if !self.merge.as_mut()?.load(inputs) {
+                    return None;
+                }
             }
             b'm' => {}
             _ => return None,

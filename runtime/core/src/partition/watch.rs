@@ -116,7 +116,7 @@ impl Watch {
         let log = match blind {
             Blind::Broker => Some("broker"),
             Blind::Lag => Some("lag"),
-            Blind::Over => None,
+            Blind::Over | Blind::Input(_) | Blind::Inputs => None,
         };
         if self.sight.log.is_some() == log.is_some() {
             return false;
@@ -124,6 +124,12 @@ impl Watch {
         self.sight.log = log.map(str::to_owned);
         self.sight_changed = true;
         true
+    }
+
+    /// In the second stage: whether time goes on without a partition of the first. The empty name is no source's.
+    pub(super) fn leave_out(&mut self, left_out: bool) {
+        self.sight.heard.entry(String::new()).or_default().blind = left_out;
+        self.sight_changed = true;
     }
 
     /// A watched source spoke; gives the prefix of one that was silent for too long.

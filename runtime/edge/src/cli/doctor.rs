@@ -3,6 +3,7 @@
 use std::{fmt, net::TcpListener, sync::Arc};
 
 use tillwatch_core::Instant;
+use tillwatch_core::stage::Stage;
 use tillwatch_embedded::Store;
 use tillwatch_kafka::admin;
 
@@ -108,11 +109,15 @@ fn clock(found: &mut Findings) {
 }
 
 fn kafka(config: &Config, found: &mut Findings) {
-    let client = match wiring::kafka(config, 0) {
-        Ok(client) => client,
-        Err(error) => return found.wrong(format!("broker: {error}")),
+    let (client, second) = match (wiring::kafka(config, 0), wiring::kafka_of(config, Stage::Second, 0)) {
+        (Ok(client), Ok(second)) => (client, second),
+        (Err(error), _) | (_, Err(error)) => return found.wrong(format!("broker: {error}")),
     };
-    let problems = admin::check(&client, None);
+    let mut problems = admin::check(&client, None);
+    if !problems.iter().any(|problem| matches!(problem, admin::Problem::Unreachable(_))) {
+        let more = admin::check(&second, None);
+        problems.extend(more.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+    }
     for problem in &problems {
         let part = if matches!(problem, admin::Problem::Unreachable(_)) { "broker" } else { "topic" };
         let line = format!("{part}: {}: {problem}", problem.code());

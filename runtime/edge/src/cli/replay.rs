@@ -8,14 +8,14 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tillwatch_core::{cloudevents::encode_line, output::rfc3339};
+use tillwatch_core::{cloudevents::encode_line, output::rfc3339, stage::Stage};
 use tillwatch_host::Host;
 
 use super::{ConfigFile, Exit, say};
 use crate::{
     clock::parse_rfc3339,
     config::{Environment, Level, Telemetry},
-    replay::{Options, ReplayError, Summary, Until, replay},
+    replay::{Options, ReplayError, Second, Summary, Until, replay_both},
     rules, telemetry, wiring,
 };
 
@@ -53,13 +53,17 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     let config = args.config.load(environment)?;
     telemetry::start(&Telemetry { level: Level::Warn, ..config.telemetry.clone() });
     let loaded = rules::load(&config, environment).map_err(Exit::usage)?;
-    let mut host = Host::new(&loaded).map_err(Exit::usage)?;
+    let of = |stage| rules::of_stage(&loaded, stage);
+    let mut host = Host::new(&of(Stage::First)).map_err(Exit::usage)?;
+    let (later, later_settings) = (of(Stage::Second), wiring::settings_of(&config, Stage::Second));
+    let mut later_host = Host::new(&later).map_err(Exit::usage)?;
     let progress = progress();
     let input = open(&args.events, &progress)?;
     let options = Options { until: args.until, batch: args.batch.get(), ..Options::default() };
     let settings = wiring::settings(&config);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let replayed = replay(input, &settings, &mut host, &options, &mut |output| {
+    let second = (!later.is_empty()).then_some(Second { settings: &later_settings, rules: &mut later_host });
+    let replayed = replay_both(input, &settings, &mut host, second, &options, &mut |output| {
         writeln!(out, "{}", encode_line(output, config.topics.name(output.data.topic())))
     });
     let replayed = replayed.and_then(|summary| out.flush().map(|()| summary).map_err(ReplayError::Output));

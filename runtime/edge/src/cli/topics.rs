@@ -1,6 +1,7 @@
 //! `tillwatch topics`.
 
 use clap::Subcommand;
+use tillwatch_core::stage::Stage;
 use tillwatch_kafka::admin;
 
 use super::{ConfigFile, Exit, print, say};
@@ -38,23 +39,38 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     match args.action {
         Action::Create(_) => create(&config),
         Action::Check(_) => {
-            let problems = admin::check(&client(&config)?, None);
+            let [first, second] = clients(&config)?;
+            let mut problems = admin::check(&first, None);
+            problems.extend(
+                admin::check(&second, None)
+                    .into_iter()
+                    .filter(|problem| !problems.contains(problem))
+                    .collect::<Vec<_>>(),
+            );
             judge(&problems)?;
             print("the topics are as they must be\n")
         }
     }
 }
 
-fn client(config: &Config) -> Result<tillwatch_kafka::Config, Exit> {
-    wiring::kafka(config, 0).map_err(Exit::usage)
+/// Of both stages: their topics differ by the changelog.
+fn clients(config: &Config) -> Result<[tillwatch_kafka::Config; 2], Exit> {
+    let of = |stage| wiring::kafka_of(config, stage, 0).map_err(Exit::usage);
+    Ok([of(Stage::First)?, of(Stage::Second)?])
 }
 
 fn create(config: &Config) -> Result<(), Exit> {
-    match admin::create(&client(config)?, &wiring::wanted(config)) {
-        Ok(created) if created.is_empty() => print("every topic was there\n"),
-        Ok(created) => created.iter().try_for_each(|topic| print(&format!("created {topic}\n"))),
-        Err(problems) => judge(&problems),
+    let mut created = Vec::new();
+    for client in clients(config)? {
+        match admin::create(&client, &wiring::wanted(config)) {
+            Ok(names) => created.extend(names),
+            Err(problems) => return judge(&problems),
+        }
     }
+    if created.is_empty() {
+        return print("every topic was there\n");
+    }
+    created.iter().try_for_each(|topic| print(&format!("created {topic}\n")))
 }
 
 /// Says every problem; fails where one keeps Tillwatch from working.

@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     if config.log.kind == LogKind::Kafka {
         client(config, &mut found);
     }
+    stages(config, &mut found);
     engine(config, &mut found);
     feed(config, &mut found);
     rules(config, &mut found);
@@ -158,6 +159,15 @@ fn topics(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+fn stages(config: &Config, found: &mut Vec<Problem>) {
+    let stages = &config.stages;
+    if stages.run.is_empty() {
+        found.push(Problem::new("stages.run", "names no stage. Choose \"first\", \"second\" or both"));
+    }
+    range("stages.watermark_every_ms", u64::from(stages.watermark_every_ms), 50, 60_000, found);
+    range("stages.idle_ms_max", u64::from(stages.idle_ms_max), 5_000, 3_600_000, found);
+}
+
 fn engine(config: &Config, found: &mut Vec<Problem>) {
     let engine = &config.engine;
     range("engine.lateness_ms", u64::from(engine.lateness_ms), 0, 600_000, found);
@@ -252,6 +262,16 @@ mod tests {
             config.kafka.properties.insert("fetch.max.bytes".to_owned(), "many".to_owned());
         });
         assert_eq!(found, ["kafka.properties"]);
+    }
+
+    #[test]
+    fn a_process_runs_a_stage_and_does_not_wait_for_ever() {
+        let found = keys(|config| {
+            config.stages.run.clear();
+            config.stages.idle_ms_max = 0;
+            config.topics.second_changelog = config.topics.changelog.clone();
+        });
+        assert_eq!(found, ["topics.second_changelog", "stages.run", "stages.idle_ms_max"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub const BUILT_IN: [&str; 6] =
 #[allow(missing_docs, reason = "defaults.toml documents every key")]
 pub struct Config {
     pub log: Log,
+    pub stages: Stages,
     pub kafka: Kafka,
     pub embedded: Embedded,
     pub topics: Topics,
@@ -36,6 +37,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             log: Log::default(),
+            stages: Stages::default(),
             kafka: Kafka::default(),
             embedded: Embedded::default(),
             topics: Topics::default(),
@@ -72,6 +74,30 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { kind: LogKind::Kafka, workers: 0 }
+    }
+}
+
+/// A stage by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "defaults.toml documents every key")]
+pub enum StageName {
+    First,
+    Second,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "defaults.toml documents every key")]
+pub struct Stages {
+    pub run: Vec<StageName>,
+    pub watermark_every_ms: u32,
+    pub idle_ms_max: u32,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self { run: vec![StageName::First, StageName::Second], watermark_every_ms: 500, idle_ms_max: 30_000 }
     }
 }
 
@@ -164,6 +190,7 @@ impl Default for Embedded {
 pub struct Topics {
     pub events: String,
     pub changelog: String,
+    pub second_changelog: String,
     pub findings: String,
     pub commands: String,
     pub evidence: String,
@@ -177,6 +204,7 @@ impl Default for Topics {
         Self {
             events: "pos.events".to_owned(),
             changelog: "tillwatch.changelog".to_owned(),
+            second_changelog: "tillwatch.changelog.second".to_owned(),
             findings: "pos.findings".to_owned(),
             commands: "pos.commands".to_owned(),
             evidence: "pos.evidence".to_owned(),
@@ -204,10 +232,11 @@ impl Topics {
 
     /// Every topic with its key in the file.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &str); 8] {
+    pub fn all(&self) -> [(&'static str, &str); 9] {
         [
             ("events", &self.events),
             ("changelog", &self.changelog),
+            ("second_changelog", &self.second_changelog),
             ("findings", &self.findings),
             ("commands", &self.commands),
             ("evidence", &self.evidence),

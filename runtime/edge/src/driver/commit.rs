@@ -19,14 +19,19 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         let options = &self.shared.options;
         let waited = self.clock.elapsed().saturating_sub(self.committed_at);
         let owned = || self.owned.values();
-        (waited >= options.commit_every && owned().any(Owned::dirty))
+        let now = self.clock.elapsed();
+        let tells = || owned().any(|owned| owned.tells(now, options).is_some());
+        (waited >= options.commit_every && (owned().any(Owned::dirty) || tells()))
             || ((waited >= MOVED_MAX || self.stuck) && owned().any(Owned::moved))
             || self.pending_bytes() >= options.pending_bytes_max
     }
 
     /// Tries once to make everything pending durable; what did not become durable stays pending.
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
-        let commits: Vec<Commit> = self.owned.values_mut().filter_map(Owned::take_commit).collect();
+        let now = self.clock.elapsed();
+        let Self { owned, shared, .. } = self;
+        let commits: Vec<Commit> =
+            owned.values_mut().filter_map(|owned| owned.take_commit(now, &shared.options)).collect();
         if commits.is_empty() {
             return Ok(());
         }
@@ -64,9 +69,10 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     }
 
     fn durable(&mut self, commits: &[Commit]) {
+        let now = self.clock.elapsed();
         for commit in commits {
             if let Some(owned) = self.owned.get_mut(&commit.partition) {
-                owned.committed(commit.position);
+                owned.committed(commit, now);
             }
         }
     }

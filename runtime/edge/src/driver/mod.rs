@@ -7,6 +7,7 @@ mod assign;
 mod commit;
 mod owned;
 mod sight;
+mod stage;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,10 @@ pub struct Options {
     pub unreachable_max: Duration,
     /// How long all must be well before the feed sees again.
     pub settle: Duration,
+    /// How often, at most, a partition of the first stage tells the second how far it has come; none: nobody waits for it.
+    pub watermark_every: Option<Duration>,
+    /// How long a partition of the first stage may stand still before the second goes on without it.
+    pub idle_max: Duration,
 }
 
 /// What all workers of a process share.
@@ -159,7 +164,8 @@ pub struct Driver<'a, L, R> {
 impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
     /// A worker that has not begun.
     pub fn new(slot: u32, log: L, rules: R, clock: &'a dyn Clock, shared: Shared, report: impl FnMut(&R) + 'a) -> Self {
-        let decoder = Decoder::new(&shared.settings.topic, &shared.settings.limits);
+        let settings = &shared.settings;
+        let decoder = Decoder::of(settings.stage, &settings.topic, &settings.limits);
         let now = clock.elapsed();
         Self {
             slot,
@@ -218,12 +224,13 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
     }
 
     fn poll(&mut self, wait: Duration, max: usize) -> Result<Polled, LogError> {
+        let now = self.clock.elapsed();
         let Self { log, decoder, owned, .. } = self;
         let mut read = 0;
         let polled = log.poll(wait, max, &mut |partition, raw| {
             if let Some(owned) = owned.get_mut(&partition) {
                 read += 1;
-                owned.take_in(decoder.decode(partition, raw));
+                owned.take_in(decoder.decode(partition, raw), now);
             }
         });
         self.shared.metrics.records.inc_by(read);
@@ -237,7 +244,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
     fn patience(&self) -> Duration {
         let now = self.clock.elapsed();
         let options = &self.shared.options;
-        let pending = self.owned.values().any(Owned::dirty);
+        let pending = self.owned.values().any(|owned| owned.dirty() || owned.tells(now, options).is_some());
         let commit = (self.committed_at + options.commit_every).saturating_sub(now);
         let tick = options.tick_every.min(POLL_MAX);
         if pending { commit.min(tick) } else { tick }
@@ -316,7 +323,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             }
         }
         self.measure(slowest);
-        Ok(())
+        self.leave_out()
     }
 
     /// A failure that passes is waited out; any other ends the worker.

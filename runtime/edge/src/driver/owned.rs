@@ -11,7 +11,10 @@ use tillwatch_core::{
     rules::{Rules, Stalled},
 };
 
-use super::Sight;
+use super::{
+    Options, Sight,
+    stage::{Heard, Told},
+};
 use crate::telemetry::Metrics;
 
 /// Names of what [`Owned::gauges`] gives.
@@ -21,7 +24,7 @@ pub(super) const GAUGES: [&str; 6] =
 /// One owned partition.
 pub(super) struct Owned {
     id: PartitionId,
-    partition: Partition,
+    pub(super) partition: Partition,
     records: Vec<Record>,
     /// Something but ticks is among the records.
     spoken: bool,
@@ -41,6 +44,8 @@ pub(super) struct Owned {
     pub(super) quiet_since: Duration,
     pub(super) sight: Sight,
     pub(super) stalls: u32,
+    told: Told,
+    pub(super) heard: Heard,
 }
 
 impl Owned {
@@ -69,11 +74,14 @@ impl Owned {
             quiet_since: now,
             sight,
             stalls: 0,
+            told: Told::default(),
+            heard: Heard::begin(now),
         }
     }
 
     /// One record was read.
-    pub(super) fn take_in(&mut self, record: Record) {
+    pub(super) fn take_in(&mut self, record: Record, now: Duration) {
+        self.heard.take_in(&record, now);
         self.next = Some(record.offset + 1);
         self.ingest = Some(record.ingest);
         self.spoken |= !matches!(record.body, Body::Tick(_));
@@ -161,8 +169,16 @@ impl Owned {
     }
 
     /// A commit became durable.
-    pub(super) fn committed(&mut self, position: Position) {
-        self.durable = Some(position);
+    pub(super) fn committed(&mut self, commit: &Commit, now: Duration) {
+        self.durable = Some(commit.position);
+        if let Some(watermark) = commit.passed {
+            self.told.told(watermark, now);
+        }
+    }
+
+    /// What is to be told to the second stage: how far this partition has come.
+    pub(super) fn tells(&self, now: Duration, options: &Options) -> Option<Instant> {
+        self.told.due(self.partition.watermark(), now, options.watermark_every)
     }
 
     /// Bytes of the outputs that are not durable.
@@ -171,8 +187,9 @@ impl Owned {
     }
 
     /// Everything that is not durable, as one commit; none where there is nothing.
-    pub(super) fn take_commit(&mut self) -> Option<Commit> {
-        if !self.dirty() && !self.moved() {
+    pub(super) fn take_commit(&mut self, now: Duration, options: &Options) -> Option<Commit> {
+        let passed = self.tells(now, options);
+        if !self.dirty() && !self.moved() && passed.is_none() {
             return None;
         }
         let mut changes = mem::take(&mut self.changes);
@@ -185,7 +202,7 @@ impl Owned {
         }
         self.bytes = 0;
         let messages = mem::take(&mut self.messages);
-        Some(Commit { partition: self.id, position: self.partition.position(), messages, changes })
+        Some(Commit { partition: self.id, position: self.partition.position(), messages, changes, passed })
     }
 
     /// A commit that did not become durable: its effects are sent again with the next.
@@ -209,7 +226,7 @@ impl Owned {
         self.at_end(end) && now.saturating_sub(self.quiet_since) >= tick_every
     }
 
-    fn at_end(&self, end: Option<i64>) -> bool {
+    pub(super) fn at_end(&self, end: Option<i64>) -> bool {
         match (self.next, end) {
             (Some(next), Some(end)) => next >= end,
             (None, Some(end)) => end == 0,

@@ -67,6 +67,8 @@ mod tests {
             lag_ms_max: Some(60_000),
             unreachable_max: Duration::from_secs(5),
             settle: Duration::from_secs(5),
+            watermark_every: None,
+            idle_max: Duration::from_secs(30),
         }
     }
 

@@ -232,7 +232,9 @@ impl Ingest {
                 "missing-attribute: the event has no `partitionkey`, the terminal's id".to_owned(),
             )),
             Body::Event(event) => Ok(event),
-            Body::Tick(_) => Err(Refusal::Unreadable("reserved-type: ticks are the log's own".to_owned())),
+            Body::Tick(_) | Body::Passed(_) | Body::LeftOut(_) => {
+                Err(Refusal::Unreadable("reserved-type: ticks are the log's own".to_owned()))
+            }
             Body::Unreadable(letter) => Err(Refusal::Unreadable(format!("{}: {}", letter.code, letter.reason))),
         }
     }

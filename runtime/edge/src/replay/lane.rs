@@ -6,6 +6,7 @@ use std::{
 };
 
 use tillwatch_core::{
+    Instant,
     log::{Change, PartitionId, Position},
     output::{Id, Output},
     partition::{Partition, Record, Settings},
@@ -40,6 +41,11 @@ impl Lane {
             changelog: BTreeMap::new(),
             position: None,
         })
+    }
+
+    /// Everything before this instant has been handed out.
+    pub(super) fn watermark(&self) -> Instant {
+        self.partition.watermark()
     }
 
     pub(super) fn push(&mut self, record: Record) {

@@ -1,9 +1,10 @@
-//! The whole engine over a file of events, on a virtual clock: what `tillwatch replay` does, as a function.
+//! The whole engine, both stages, over a file of events, on a virtual clock: what `tillwatch replay` does, as a function.
 //!
 //! Ingest times drive it. Besides the plain way it can cut the records into batches of any size, spread terminals over several partitions,
 //! and throw the partition away again and again and restore it from what it had committed: the results must be the same.
 
 mod lane;
+mod second;
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +19,11 @@ use tillwatch_core::{
     output::Output,
     partition::{Body, Record, Settings},
     rules::Rules,
+    stage::Passed,
 };
 
-use self::lane::Lane;
+pub use self::second::Second;
+use self::{lane::Lane, second::Later};
 use crate::driver::Failure;
 
 /// How long time runs on after the last record by default, ms.
@@ -101,7 +104,7 @@ impl std::error::Error for ReplayError {}
 /// Gets outputs in the order in which a deployment would commit them.
 pub type Sink<'a> = &'a mut dyn FnMut(&Output) -> io::Result<()>;
 
-/// Replays `input`, one structured CloudEvent in JSON a line.
+/// Replays `input`, one structured CloudEvent in JSON a line, through the first stage.
 ///
 /// # Errors
 /// [`ReplayError`]. Lines that cannot be read are no error: they are dead letters and counted.
@@ -112,18 +115,34 @@ pub fn replay(
     options: &Options,
     sink: Sink<'_>,
 ) -> Result<Summary, ReplayError> {
-    let mut replay = Replay::new(settings, rules, options).map_err(ReplayError::Engine)?;
+    replay_both(input, settings, rules, None, options, sink)
+}
+
+/// As [`replay`], and through the second stage where there is one.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_both(
+    input: impl BufRead,
+    settings: &Arc<Settings>,
+    rules: &mut dyn Rules,
+    second: Option<Second<'_>>,
+    options: &Options,
+    sink: Sink<'_>,
+) -> Result<Summary, ReplayError> {
+    let mut replay = Replay::new(settings, rules, second, options).map_err(ReplayError::Engine)?;
     replay.read(input, sink)?;
     replay.run_on(sink)?;
     Ok(replay.summary)
 }
 
-struct Replay<'a> {
+struct Replay<'a, 's> {
     options: &'a Options,
     rules: &'a mut dyn Rules,
     tick_every: i64,
     decoder: Decoder,
     lanes: Vec<Lane>,
+    later: Option<Later<'s>>,
     waiting: usize,
     since_crash: usize,
     next: u64,
@@ -132,8 +151,13 @@ struct Replay<'a> {
     summary: Summary,
 }
 
-impl<'a> Replay<'a> {
-    fn new(settings: &Arc<Settings>, rules: &'a mut dyn Rules, options: &'a Options) -> Result<Self, Failure> {
+impl<'a, 's> Replay<'a, 's> {
+    fn new(
+        settings: &Arc<Settings>,
+        rules: &'a mut dyn Rules,
+        second: Option<Second<'s>>,
+        options: &'a Options,
+    ) -> Result<Self, Failure> {
         assert!(options.batch > 0 && options.partitions > 0, "invariant: a replay has batches and partitions");
         let lanes = (0..options.partitions).map(|lane| Lane::new(lane, settings, rules)).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -142,6 +166,7 @@ impl<'a> Replay<'a> {
             tick_every: i64::from(settings.limits.tick_every_ms),
             decoder: Decoder::new(&settings.topic, &settings.limits),
             lanes,
+            later: second.map(|second| Later::new(second, options.partitions)).transpose()?,
             waiting: 0,
             since_crash: 0,
             next: 0,
@@ -201,7 +226,8 @@ impl<'a> Replay<'a> {
         match &record.body {
             Body::Tick(_) => self.lanes.iter_mut().for_each(|lane| lane.push(record.clone())),
             Body::Event(event) => self.lanes[lane::of_key(event.key(), lanes)].push(record),
-            Body::Unreadable(_) => self.lanes[0].push(record),
+            // A watermark in a file of events is a dead letter already: only the second stage reads any.
+            Body::Unreadable(_) | Body::Passed(_) | Body::LeftOut(_) => self.lanes[0].push(record),
         }
         self.waiting += 1;
         self.since_crash += 1;
@@ -214,19 +240,30 @@ impl<'a> Replay<'a> {
             for lane in &mut self.lanes {
                 lane.crash(self.rules).map_err(ReplayError::Engine)?;
             }
+            self.later.as_mut().map_or(Ok(()), Later::crash).map_err(ReplayError::Engine)?;
         }
         Ok(())
     }
 
     fn step(&mut self, sink: Sink<'_>) -> Result<(), ReplayError> {
         self.waiting = 0;
-        for lane in &mut self.lanes {
-            let keep = self.options.crash_every.is_some();
+        let keep = self.options.crash_every.is_some();
+        let now = self.now.unwrap_or(0);
+        let inputs = u32::try_from(self.lanes.len()).expect("invariant: a replay has fewer than 2^31 partitions");
+        for (input, lane) in (0u32..).zip(&mut self.lanes) {
+            let before = self.outputs.len();
             lane.step(self.rules, keep, &mut self.outputs).map_err(ReplayError::Engine)?;
-            for output in self.outputs.drain(..) {
-                count(&mut self.summary, &output);
-                sink(&output).map_err(ReplayError::Output)?;
+            if let Some(later) = &mut self.later {
+                self.outputs[before..].iter().for_each(|output| later.take_in(output, now));
+                later.pass(Passed { input, inputs, at: lane.watermark() });
             }
+        }
+        if let Some(later) = &mut self.later {
+            later.step(keep, &mut self.outputs).map_err(ReplayError::Engine)?;
+        }
+        for output in self.outputs.drain(..) {
+            count(&mut self.summary, &output);
+            sink(&output).map_err(ReplayError::Output)?;
         }
         Ok(())
     }

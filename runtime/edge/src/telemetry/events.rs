@@ -171,6 +171,27 @@ impl Sight {
     }
 }
 
+/// The second stage goes on without a partition of the first that has stood still.
+#[derive(Debug)]
+pub struct InputLeftOut {
+    /// Partition of the second stage.
+    pub partition: PartitionId,
+    /// Partition of the first.
+    pub input: u32,
+}
+
+impl InputLeftOut {
+    /// Says so.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.blind.get_or_create(&Code { code: "input" }).inc();
+        tracing::warn!(
+            partition = self.partition,
+            input = self.input,
+            "a partition of the first stage stands still: incidents go on without it. See whether its worker runs"
+        );
+    }
+}
+
 /// A rule stalled; its partition is restored and the same records are tried again.
 #[derive(Debug)]
 pub struct RuleStalled<'a> {

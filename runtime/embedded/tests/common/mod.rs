@@ -76,6 +76,7 @@ pub(crate) fn commit(partition: PartitionId, n: i64) -> Commit {
             Change { key: format!("k{n}").into_bytes(), value: Some(vec![1]) },
             Change { key: format!("k{}", n - 1).into_bytes(), value: None },
         ],
+        passed: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
         position,
         messages: vec![finding("a", "one"), finding("b", "two")],
         changes: vec![change("k1", Some("v1")), change("k2", Some("v2"))],
+        passed: None,
     };
     assert_eq!(log.commit(std::slice::from_ref(&first)), Ok(Committed::Done));
     assert_eq!(committed(&config, &config.outputs.findings), ["one", "two"]);

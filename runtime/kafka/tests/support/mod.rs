@@ -183,6 +183,7 @@ pub fn commit(partition: PartitionId, offset: i64, text: &str) -> Commit {
         position: at(offset),
         messages: vec![finding(text, text)],
         changes: vec![change(&format!("key-{text}"), Some(text))],
+        passed: None,
     }
 }
 

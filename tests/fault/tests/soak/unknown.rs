@@ -77,7 +77,7 @@ fn commit(number: i64) -> Commit {
         value: text.clone().into_bytes(),
     };
     let change = Change { key: b"last".to_vec(), value: Some(text.into_bytes()) };
-    Commit { partition: 0, position, messages: vec![message], changes: vec![change] }
+    Commit { partition: 0, position, messages: vec![message], changes: vec![change], passed: None }
 }
 
 /// What the log has committed, asked for until it answers, as the driver does.

@@ -19,6 +19,7 @@ use tillwatch_core::{
     log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
     partition::{Body, Settings},
     rules::Rules,
+    stage::LeftOut,
 };
 
 use super::{Case, run};
@@ -61,7 +62,9 @@ pub fn written(case: &Case, partitions: u32) -> Vec<Written> {
             Body::Event(event) => {
                 (Some(event.key().to_owned()), vec![("content-type", CONTENT_TYPE)], case.input[index].clone())
             }
-            Body::Unreadable(_) => (None, vec![("content-type", CONTENT_TYPE)], case.input[index].clone()),
+            Body::Unreadable(_) | Body::Passed(_) | Body::LeftOut(_) => {
+                (None, vec![("content-type", CONTENT_TYPE)], case.input[index].clone())
+            }
         };
         for partition in (0..partitions).filter(|partition| run::lies_in(record, *partition, partitions)) {
             let partition = PartitionId::try_from(partition).expect("few partitions");
@@ -119,10 +122,30 @@ pub fn drive<L: Log, R: Rules>(log: L, rules: R, config: &Config, clock: &Virtua
         status: Arc::new(Status::new(1)),
         shutdown: Shutdown::new(),
     };
+    let mut left = written.len();
+    let committed = drive_until(log, rules, shared, clock, |_, _| {
+        left -= 1;
+        left == 0
+    });
+    assert_eq!(committed, ends, "the committed position of each partition is its end");
+}
+
+/// Runs the driver of a stage over a log until it has read a record, of a partition at an offset, that is the last, and committed it; gives the
+/// committed position of each partition.
+///
+/// # Panics
+/// Where the driver fails.
+pub fn drive_until<L: Log, R: Rules>(
+    log: L,
+    rules: R,
+    shared: Shared,
+    clock: &Virtual,
+    last: impl FnMut(PartitionId, i64) -> bool,
+) -> BTreeMap<PartitionId, i64> {
     let committed = RefCell::default();
-    let log = UntilRead { log, left: written.len(), shutdown: shared.shutdown.clone(), committed: &committed };
+    let log = UntilRead { log, last, shutdown: shared.shutdown.clone(), committed: &committed };
     Driver::new(0, log, rules, clock, shared, |_| {}).run().unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(committed.into_inner(), ends, "the committed position of each partition is its end");
+    committed.into_inner()
 }
 
 /// A record of [`OUTPUTS`] as `replay` writes it.
@@ -148,30 +171,28 @@ pub fn line(record: &RawRecord<'_>) -> String {
     line.replacen(&header, "", 1)
 }
 
-/// A log whose driver is asked to stop once it has read so many records.
-struct UntilRead<'a, L> {
+/// A log whose driver is asked to stop once it has read the last record.
+struct UntilRead<'a, L, F> {
     log: L,
-    left: usize,
+    last: F,
     shutdown: Shutdown,
     committed: &'a RefCell<BTreeMap<PartitionId, i64>>,
 }
 
-impl<L: Log> Log for UntilRead<'_, L> {
+impl<L: Log, F: FnMut(PartitionId, i64) -> bool> Log for UntilRead<'_, L, F> {
     fn poll(
         &mut self,
         wait: Duration,
         max: usize,
         sink: &mut dyn FnMut(PartitionId, RawRecord<'_>),
     ) -> Result<Polled, LogError> {
-        let left = &mut self.left;
-        let polled = self.log.poll(wait, max, &mut |partition, record| {
-            *left -= 1;
+        let (last, shutdown) = (&mut self.last, &self.shutdown);
+        self.log.poll(wait, max, &mut |partition, record| {
+            if last(partition, record.offset) {
+                shutdown.request();
+            }
             sink(partition, record);
-        });
-        if self.left == 0 {
-            self.shutdown.request();
-        }
-        polled
+        })
     }
 
     fn restore(
@@ -206,6 +227,10 @@ impl<L: Log> Log for UntilRead<'_, L> {
 
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {
         panic!("time is in the records alone, and yet partition {partition} was to get {tick:?}")
+    }
+
+    fn leave_out(&mut self, partition: PartitionId, left: LeftOut) -> Result<(), LogError> {
+        self.log.leave_out(partition, left)
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

@@ -18,6 +18,12 @@ pub struct NativeRules {
 }
 
 impl NativeRules {
+    /// These rules, built in or not.
+    #[must_use]
+    pub fn of(rules: Vec<Box<dyn Component>>) -> Self {
+        Self { descriptors: rules.iter().map(|rule| rule.describe()).collect(), rules }
+    }
+
     /// The rules that the case wants, with its settings.
     ///
     /// # Panics
@@ -29,7 +35,7 @@ impl NativeRules {
             .iter()
             .map(|rule| make(rule, &setup.settings(rule)).unwrap_or_else(|error| panic!("{rule}: {error}")))
             .collect();
-        Self { descriptors: rules.iter().map(|rule| rule.describe()).collect(), rules }
+        Self::of(rules)
     }
 }
 

@@ -168,7 +168,7 @@ fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record],
 pub(super) fn lies_in(record: &Record, partition: u32, partitions: u32) -> bool {
     match &record.body {
         Body::Tick(_) => true,
-        Body::Unreadable(_) => partition == 0,
+        Body::Unreadable(_) | Body::Passed(_) | Body::LeftOut(_) => partition == 0,
         Body::Event(event) => {
             let hash = Id::of(&[event.key().as_bytes()]);
             let hash = hash.as_str().bytes().take(7).fold(0, |sum, letter| sum * 16 + u32::from(letter - b'a'));

@@ -88,7 +88,7 @@ impl Deployment {
         command.arg(self.config());
         let ended = run(command, b"");
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert_eq!(ended.text().lines().count(), 8, "{}", ended.text());
+        assert_eq!(ended.text().lines().count(), 9, "{}", ended.text());
     }
 
     /// Writes the configuration, with these lines at its end: [`WINDOWS`] where a feed is played, nothing for windows as they are.
@@ -97,7 +97,8 @@ impl Deployment {
         let text = format!(
             "[log]\nkind = \"kafka\"\nworkers = 1\n\
              [kafka]\n{}\ngroup = \"{name}\"\npartitions = {PARTITIONS}\nreplication = 1\nmin_insync = 1\nsession_ms = 6000\n\
-             [topics]\nevents = \"{name}.pos.events\"\nchangelog = \"{name}.changelog\"\nfindings = \"{name}.pos.findings\"\n\
+             [topics]\nevents = \"{name}.pos.events\"\nchangelog = \"{name}.changelog\"\n\
+             second_changelog = \"{name}.changelog.second\"\nfindings = \"{name}.pos.findings\"\n\
              commands = \"{name}.pos.commands\"\nevidence = \"{name}.pos.evidence\"\nincidents = \"{name}.pos.incidents\"\n\
              dead_letters = \"{name}.pos.dead-letters\"\nshadow = \"{name}.pos.shadow\"\n\
              [engine]\nlateness_ms = 200\ntick_every_ms = 200\n\

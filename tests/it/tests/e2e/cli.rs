@@ -105,9 +105,10 @@ fn topics_that_are_missing_are_named_on_kafka() {
         run(command, b"")
     };
     let missing = topics("check");
-    let named: Vec<String> = ["pos.events", "changelog", "pos.findings", "pos.commands", "pos.dead-letters"]
-        .map(|name| deployment.topic(name))
-        .to_vec();
+    let named: Vec<String> =
+        ["pos.events", "changelog", "changelog.second", "pos.findings", "pos.commands", "pos.dead-letters"]
+            .map(|name| deployment.topic(name))
+            .to_vec();
     let told: Vec<&str> =
         named.iter().map(String::as_str).chain(["topic-missing", "`tillwatch topics create`"]).collect();
     refused(&missing, 1, &told);
@@ -116,7 +117,7 @@ fn topics_that_are_missing_are_named_on_kafka() {
     refused(&run(command, b""), 2, &["topic-missing", "`tillwatch topics create`"]);
 
     let created = topics("create");
-    assert_eq!((created.code, created.text().lines().count()), (Some(0), 8), "{}", created.stderr);
+    assert_eq!((created.code, created.text().lines().count()), (Some(0), 9), "{}", created.stderr);
     assert_eq!(topics("create").good(), b"every topic was there\n");
     assert_eq!(topics("check").good(), b"the topics are as they must be\n");
 }

@@ -3,6 +3,7 @@
 mod evidence;
 mod exact;
 mod limits;
+mod second;
 mod time;
 mod watching;
 
@@ -267,6 +268,8 @@ pub(super) fn kinds(out: &[Output]) -> Vec<String> {
             Data::Command(command) => format!("command {} {}", command.kind, command.target),
             Data::Cancelled(cancelled) => format!("cancelled {}", cancelled.kind),
             Data::Evidence(derived) => format!("evidence {}", derived.event),
+            Data::Told(told) => format!("told {} {}", told.kind, told.scope),
+            Data::Incident(said) => format!("{} {} {}", said.event_type(), said.cause, said.scope),
             Data::DeadLetter(letter) => format!("dead {} {}", letter.code, letter.reason),
         })
         .collect()

@@ -11,6 +11,7 @@ use tillwatch_core::{
     Instant,
     cloudevents::tick_line,
     log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who},
+    stage::LeftOut,
 };
 
 /// What becomes of a commit.
@@ -34,6 +35,8 @@ struct Inner {
     script: VecDeque<Polled>,
     outcomes: VecDeque<Outcome>,
     ticks: Vec<Tick>,
+    left_out: Vec<LeftOut>,
+    passed: Vec<(PartitionId, Instant)>,
     now: Instant,
     released: Vec<PartitionId>,
     hidden_end: Option<(PartitionId, i64)>,
@@ -102,6 +105,16 @@ impl Memory {
         self.0.borrow().said.clone()
     }
 
+    /// How far the first stage said that it has come, by partition.
+    pub(super) fn passed(&self) -> Vec<(PartitionId, Instant)> {
+        self.0.borrow().passed.clone()
+    }
+
+    /// What the second stage goes on without.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        self.0.borrow().left_out.clone()
+    }
+
     /// So many calls fail.
     pub(super) fn unreachable(&self, calls: u32) {
         self.0.borrow_mut().unreachable = calls;
@@ -155,6 +168,7 @@ impl Inner {
         self.commits += usize::from(commits.iter().any(|commit| !commit.messages.is_empty()));
         for commit in commits {
             self.positions.insert(commit.partition, commit.position);
+            self.passed.extend(commit.passed.map(|at| (commit.partition, at)));
             for change in &commit.changes {
                 let key = (commit.partition, change.key.clone());
                 match &change.value {
@@ -284,6 +298,19 @@ impl Log for Memory {
         let now = inner.now;
         inner.input.entry(partition).or_default().push((now, tick_line(tick, now)));
         Ok(Ticked::Appended)
+    }
+
+    fn leave_out(&mut self, partition: PartitionId, left: LeftOut) -> Result<(), LogError> {
+        let mut inner = self.0.borrow_mut();
+        inner.reach()?;
+        inner.left_out.push(left);
+        let now = inner.now;
+        let mut line = serde_json::Map::new();
+        for (name, value) in left.headers() {
+            line.insert(name.trim_start_matches("ce_").to_owned(), value.into());
+        }
+        inner.input.entry(partition).or_default().push((now, serde_json::to_string(&line).expect("texts")));
+        Ok(())
     }
 
     fn end(&mut self, partition: PartitionId) -> Option<i64> {

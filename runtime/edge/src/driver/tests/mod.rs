@@ -10,6 +10,7 @@ use tillwatch_core::{
     log::{Blind, Polled, Tick},
     partition::Settings,
     rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
+    stage::{LeftOut, Passed, Stage},
 };
 
 use self::memory::{Memory, Outcome};
@@ -55,6 +56,8 @@ impl Bench {
             lag_ms_max: Some(60_000),
             unreachable_max: Duration::from_secs(5),
             settle: Duration::from_secs(5),
+            watermark_every: None,
+            idle_max: Duration::from_secs(30),
         };
         let shared = Shared {
             settings: Arc::new(Settings {
@@ -89,6 +92,63 @@ impl Bench {
     fn bad(&self, partition: i32, text: &str) {
         self.memory.append(partition, self.clock.now(), text);
     }
+}
+
+#[test]
+fn the_first_stage_tells_the_second_how_far_it_has_come_in_its_commits() {
+    let mut bench = Bench::new(&[0]);
+    bench.shared.options.watermark_every = Some(Duration::from_millis(500));
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 4);
+    assert_eq!(bench.memory.passed(), [(0, START - 450)], "with the first commit: the ingest time less the lateness");
+    bench.memory.outcome(Outcome::Aborted);
+    for text in ["second", "third"] {
+        bench.bad(0, text);
+        bench.turn(&mut driver, 10);
+    }
+    let passed = bench.memory.passed();
+    // In 1.25 s, each more than half a second after the one before; the one that was aborted is not among them.
+    assert_eq!(passed.len(), 3, "{passed:?}");
+    assert!(passed.is_sorted_by(|before, after| before.1 < after.1), "{passed:?}");
+    bench.turn(&mut driver, 80);
+    let (_, last) = *bench.memory.passed().last().expect("some were told");
+    assert!(last > START + 3_000, "ticks alone move it on: {last}");
+}
+
+#[test]
+fn the_second_stage_goes_on_without_what_stands_still_when_all_was_read() {
+    let mut bench = Bench::new(&[0]);
+    let settings = Settings { stage: Stage::Second, topic: "pos.evidence".to_owned(), ..Settings::default() };
+    bench.shared.settings = Arc::new(settings);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    let passed = |input: u32, at: i64| {
+        let headers = Passed { input, inputs: 3, at }.headers();
+        let line: serde_json::Map<_, _> = headers
+            .into_iter()
+            .map(|(name, value)| (name.trim_start_matches("ce_").to_owned(), value.into()))
+            .collect();
+        bench.memory.append(0, bench.clock.now(), &serde_json::to_string(&line).expect("texts"));
+    };
+    // Input 2 is never heard, input 1 once, input 0 all the time.
+    passed(1, START);
+    for second in 0..34 {
+        passed(0, START + second * 1_000);
+        bench.turn(&mut driver, 20);
+    }
+    let left = bench.memory.left_out();
+    assert_eq!(
+        left,
+        [LeftOut { input: 2, passed: None }, LeftOut { input: 1, passed: Some(START) }],
+        "each once, half a minute after the beginning, or after it was heard"
+    );
+    assert_eq!(bench.memory.said(), ["pos.finding.raised feed-blind"]);
+    passed(2, START + 60_000);
+    passed(1, START + 60_000);
+    bench.turn(&mut driver, 4);
+    assert_eq!(bench.memory.said().last().map(String::as_str), Some("pos.finding.cleared feed-blind"));
 }
 
 #[test]

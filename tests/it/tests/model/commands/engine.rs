@@ -179,7 +179,12 @@ fn line(payments: &[Payment], output: Output) -> Result<Option<Line>, TestCaseEr
             (cancelled.txn, said)
         }
         Data::DeadLetter(letter) => return Err(TestCaseError::fail(format!("a dead letter: {letter:?}"))),
-        Data::Raised(_) | Data::Updated(_) | Data::Cleared(..) | Data::Evidence(_) => return Ok(None),
+        Data::Raised(_)
+        | Data::Updated(_)
+        | Data::Cleared(..)
+        | Data::Evidence(_)
+        | Data::Told(_)
+        | Data::Incident(_) => return Ok(None),
     };
     let txn = txn.ok_or_else(|| TestCaseError::fail(format!("about no payment: {said:?}")))?;
     Ok(Some(Line { at, payment: number(payments, &txn), said }))

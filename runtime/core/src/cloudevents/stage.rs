@@ -1,0 +1,59 @@
+//! What the second stage reads beside events: how far the partitions of the first have come. And which types each stage takes.
+
+use tillwatch_wit::table::TICK;
+
+use super::{
+    envelope::{Attribute, Envelope},
+    failure::{BAD_ATTRIBUTE, Failure},
+    fields::event_time,
+};
+use crate::{
+    partition::Body,
+    stage::{INPUTS_MAX, LEFT_OUT, LeftOut, Passed, Stage, WATERMARK},
+};
+
+/// A record of the second stage that is no event, by its type's name.
+pub(super) fn body(name: &str, envelope: &Envelope<'_>, ingest: i64) -> Option<Result<Body, Failure>> {
+    match name {
+        WATERMARK => Some(passed(envelope, ingest)),
+        LEFT_OUT => Some(left_out(envelope, ingest)),
+        _ => None,
+    }
+}
+
+fn passed(envelope: &Envelope<'_>, ingest: i64) -> Result<Body, Failure> {
+    let at = event_time(envelope.require(Attribute::Time)?, ingest)?;
+    let (input, inputs) = (number(envelope, Attribute::Input)?, number(envelope, Attribute::Inputs)?);
+    if input >= inputs {
+        return Err(Failure::new(BAD_ATTRIBUTE, "attribute `input` of a watermark is not below `inputs`"));
+    }
+    Ok(Body::Passed(Passed { input, inputs, at }))
+}
+
+fn left_out(envelope: &Envelope<'_>, ingest: i64) -> Result<Body, Failure> {
+    let passed = envelope.get(Attribute::Time).map(|text| event_time(text, ingest)).transpose()?;
+    Ok(Body::LeftOut(LeftOut { input: number(envelope, Attribute::Input)?, passed }))
+}
+
+fn number(envelope: &Envelope<'_>, attribute: Attribute) -> Result<u32, Failure> {
+    let number = envelope.require(attribute)?.parse().ok().filter(|number| *number <= INPUTS_MAX);
+    let wrong = || format!("attribute `{}` is no number up to {INPUTS_MAX}", attribute.name());
+    number.ok_or_else(|| Failure::new(BAD_ATTRIBUTE, wrong()))
+}
+
+/// Whether a stage refuses events of that type. The first takes none that Tillwatch writes itself, the second none but evidence.
+pub(super) fn refused(stage: Stage, name: &str) -> bool {
+    let ours = name.strip_prefix("pos.");
+    match stage {
+        Stage::First => match ours {
+            None => name.starts_with("tillwatch."),
+            Some(rest) => {
+                rest.starts_with("finding.")
+                    || rest.starts_with("evidence")
+                    || rest.starts_with("incident")
+                    || ["command", "command.cancelled", "dead-letter"].contains(&rest)
+            }
+        },
+        Stage::Second => name != TICK && !ours.is_some_and(|rest| rest.starts_with("evidence")),
+    }
+}
