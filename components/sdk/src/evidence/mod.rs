@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_wit::contract::{Derived, Details, Instant, Value};
 
 pub use collect::{Collector, FIELDS, Kind, NAME_BYTES_MAX, Pace, SIGNS_MAX};
-pub use read::read;
+pub use read::{Fields, Record, read};
 
 /// Type of [`Census`].
 pub const CENSUS: &str = "pos.evidence.census";
@@ -55,7 +55,7 @@ impl Cohorts {
         format!("region:{}", if self.region.is_empty() { NOWHERE } else { &self.region })
     }
 
-    fn tell(&self, record: &mut Record) {
+    fn tell(&self, record: &mut Told) {
         for (name, value) in [
             ("region", &self.region),
             ("site", &self.site),
@@ -71,12 +71,12 @@ impl Cohorts {
 }
 
 /// A record as it grows: what is empty is left out.
-struct Record {
+struct Told {
     event: &'static str,
     details: Details,
 }
 
-impl Record {
+impl Told {
     fn new(event: &'static str, scope: String, cohorts: &Cohorts) -> Self {
         let mut record = Self { event, details: vec![("scope".to_owned(), Value::Text(scope))] };
         cohorts.tell(&mut record);
@@ -116,7 +116,7 @@ impl Census {
     /// As an action.
     #[must_use]
     pub fn derived(&self) -> Derived {
-        let mut record = Record::new(CENSUS, self.cohorts.address(), &self.cohorts);
+        let mut record = Told::new(CENSUS, self.cohorts.address(), &self.cohorts);
         record.integer("payments", self.payments);
         record.integer("from", self.from);
         record.integer("until", self.until);
@@ -157,7 +157,7 @@ impl Stuck {
     /// As an action.
     #[must_use]
     pub fn derived(&self) -> Derived {
-        let mut record = Record::new(STUCK, self.cohorts.address(), &self.cohorts);
+        let mut record = Told::new(STUCK, self.cohorts.address(), &self.cohorts);
         for (name, text) in [
             ("finding", &self.finding),
             ("kind", &self.kind),
@@ -199,7 +199,7 @@ impl Ended {
     /// As an action.
     #[must_use]
     pub fn derived(&self) -> Derived {
-        let mut record = Record::new(ENDED, self.cohorts.address(), &self.cohorts);
+        let mut record = Told::new(ENDED, self.cohorts.address(), &self.cohorts);
         record.text("finding", &self.finding);
         record.text("kind", &self.kind);
         record.text("resolution", &self.resolution);
@@ -247,7 +247,7 @@ impl Sign {
     /// As an action.
     #[must_use]
     pub fn derived(&self) -> Derived {
-        let mut record = Record::new(SIGN, self.cohorts.address(), &self.cohorts);
+        let mut record = Told::new(SIGN, self.cohorts.address(), &self.cohorts);
         record.text("cause", &self.cause);
         record.text("about", &self.about);
         record.text("what", &self.what);
@@ -280,7 +280,7 @@ impl Notice {
     /// As an action.
     #[must_use]
     pub fn derived(&self) -> Derived {
-        let mut record = Record::new(NOTICE, self.cohorts.address(), &self.cohorts);
+        let mut record = Told::new(NOTICE, self.cohorts.address(), &self.cohorts);
         record.text("about", &self.about);
         record.integer("from", self.from);
         record.integer("until", self.until);

@@ -9,8 +9,15 @@ use serde::{Deserialize, Serialize};
 use tillwatch_core::limits::Limits;
 
 /// The rules that the binary brings along.
-pub const BUILT_IN: [&str; 6] =
-    ["correlate-payment", "compensate", "diagnose-network", "diagnose-hardware", "diagnose-software", "diagnose-human"];
+pub const BUILT_IN: [&str; 7] = [
+    "correlate-payment",
+    "compensate",
+    "diagnose-network",
+    "diagnose-hardware",
+    "diagnose-software",
+    "diagnose-human",
+    "incident",
+];
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +56,7 @@ impl Default for Config {
             http: Http::default(),
             telemetry: Telemetry::default(),
             components: Components::default(),
-            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::default())).collect(),
+            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::built_in(id))).collect(),
         }
     }
 }
@@ -449,6 +456,14 @@ pub struct Rule {
     pub grants: Vec<String>,
     pub limits: RuleLimits,
     pub settings: toml::Table,
+}
+
+impl Rule {
+    /// A built-in rule as it is where the file says nothing of it. `incident` needs evidence, and the topics of the second stage.
+    #[must_use]
+    pub fn built_in(id: &str) -> Self {
+        Self { enabled: id != "incident", ..Self::default() }
+    }
 }
 
 impl Default for Rule {

@@ -1,0 +1,350 @@
+//! What is remembered of a region: how many payments each cohort had, which are stuck, what telemetry points to, and what is open. Every list
+//! has a bound; what gives way is in its line.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tillwatch_sdk::{
+    Instant,
+    evidence::{Cohorts, Notice, Sign, Stuck},
+};
+
+/// The window in which cohorts are compared, ms.
+pub const WINDOW_MS: i64 = 300_000;
+/// How fine it slides, ms.
+const SLOT_MS: i64 = 30_000;
+/// Cohorts whose payments are counted; of more, the payments of those that came later are not known, and they look worse than they are.
+pub const COHORTS_MAX: usize = 512;
+/// Stuck payments that wait to be judged; when one more comes, they are judged at once.
+pub const WAITING_MAX: usize = 128;
+/// Signs by cause and scope; the one that was seen longest ago gives way.
+pub const SIGNS_MAX: usize = 128;
+/// Announced windows; the one that ends first gives way.
+pub const NOTICES_MAX: usize = 32;
+/// Open incidents; what would be one more is judged and no incident.
+pub const INCIDENTS_MAX: usize = 32;
+/// Findings of all open incidents whose end is awaited; the end of more is not in the report.
+pub const MEMBERS_MAX: usize = 2_048;
+/// Scopes and causes whose incidents are counted; the first by name give way, and begin at 1 again.
+pub const GENERATIONS_MAX: usize = 256;
+/// Longer names are not kept: such a record speaks of the region alone.
+pub const NAME_BYTES_MAX: usize = 96;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Payments begun, by cohort's scope.
+    pub payments: BTreeMap<String, Window>,
+    /// Stuck payments that no incident explains yet.
+    pub waiting: Vec<Waiting>,
+    /// By cause and what would be at fault.
+    pub signs: BTreeMap<(String, String), Seen>,
+    /// What was announced.
+    pub notices: Vec<Announced>,
+    /// What is open.
+    pub incidents: Vec<Open>,
+    /// How many incidents there were, by scope and cause.
+    pub generations: BTreeMap<(String, String), u32>,
+}
+
+/// Counts in the window, by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window(Vec<(i64, u32)>);
+
+impl Window {
+    fn add(&mut self, at: Instant, count: u32) {
+        let slot = at.div_euclid(SLOT_MS);
+        match self.0.last_mut() {
+            Some((last, sum)) if *last == slot => *sum = sum.saturating_add(count),
+            _ => self.0.push((slot, count)),
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let first = (now - WINDOW_MS).div_euclid(SLOT_MS);
+        self.0.retain(|(slot, _)| *slot > first);
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn sum(&self) -> u32 {
+        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+/// A stuck payment that waits to be judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its finding.
+    pub finding: String,
+    /// Kind of that.
+    pub kind: String,
+    /// The transaction key.
+    pub txn: String,
+    /// Where it is.
+    pub cohorts: Cohort,
+    /// Since when.
+    pub at: Instant,
+    /// Minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What a rule of the terminal has found.
+    pub cause: String,
+    /// How sure that is, percent.
+    pub percent: u8,
+    /// It was judged alone, and waits only for company.
+    pub told: bool,
+}
+
+/// The scopes that a record speaks of, narrow ones first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cohort(pub Vec<String>);
+
+impl Cohort {
+    /// Of a record.
+    #[must_use]
+    pub fn of(cohorts: &Cohorts) -> Self {
+        let Cohorts { region, site, terminal, acquirer, host, app_version, operator } = cohorts;
+        let host = if host.is_empty() { String::new() } else { format!("{acquirer}/{host}") };
+        let named = [
+            ("terminal", terminal),
+            ("operator", operator),
+            ("site", site),
+            ("host", &host),
+            ("acquirer", acquirer),
+            ("version", app_version),
+        ];
+        let fits = |id: &str| !id.is_empty() && id.len() <= NAME_BYTES_MAX;
+        let narrow = named.into_iter().filter(|(_, id)| fits(id)).map(|(word, id)| format!("{word}:{id}"));
+        let region = if fits(region) { region } else { tillwatch_sdk::evidence::NOWHERE };
+        Self(narrow.chain([format!("region:{region}")]).collect())
+    }
+
+    /// Whether it is part of a scope.
+    #[must_use]
+    pub fn within(&self, scope: &str) -> bool {
+        self.0.iter().any(|own| own == scope)
+    }
+
+    /// The scope of a word, as `site`.
+    #[must_use]
+    pub fn named(&self, word: &str) -> Option<&str> {
+        self.0.iter().find(|scope| word_of(scope) == word).map(String::as_str)
+    }
+}
+
+/// The word of a scope, as `site` of `site:S0012`.
+#[must_use]
+pub fn word_of(scope: &str) -> &str {
+    scope.split_once(':').map_or("", |(word, _)| word)
+}
+
+/// What telemetry says for a cause, of one scope.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Observations that say so, and all, since `since`.
+    pub count: i64,
+    /// See `count`.
+    pub of: i64,
+    /// The strongest of those that say so, percent.
+    pub percent: u8,
+    /// The strongest of those that speak against it, percent.
+    pub against: u8,
+    /// When it began.
+    pub since: Instant,
+    /// When it was last seen.
+    pub last: Instant,
+    /// The event that says it best: type, id, time.
+    pub event: Option<(String, String, Instant)>,
+}
+
+/// Maintenance as it was announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// Of what.
+    pub about: String,
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+}
+
+/// An open incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// What it is about.
+    pub scope: String,
+    /// Where the chain breaks.
+    pub family: crate::scan::Family,
+    /// The decision.
+    pub cause: String,
+    /// How sure, percent.
+    pub percent: u8,
+    /// What else it may be.
+    pub runner_up: Option<String>,
+    /// Of this scope and cause.
+    pub generation: u32,
+    /// Findings so far.
+    pub findings: u64,
+    /// Payments so far.
+    pub payments: u64,
+    /// Money at risk so far.
+    pub money: Vec<(String, i64)>,
+    /// Events that it rests on.
+    pub evidence: Vec<(String, String, Instant)>,
+    /// Its first finding.
+    pub first_at: Instant,
+    /// When it was opened.
+    pub opened_at: Instant,
+    /// When a finding joined last.
+    pub joined_at: Instant,
+    /// When something of it was said last.
+    pub said_at: Instant,
+    /// Something has changed since.
+    pub changed: bool,
+    /// Announced.
+    pub maintenance: bool,
+    /// Findings that are not over, by a hash.
+    pub members: Vec<u64>,
+    /// How the others ended.
+    pub ended: Vec<(String, u64)>,
+    /// Scopes, other than its own, that every member was part of: what may explain it.
+    pub shared: Vec<String>,
+    /// Ids of what it explains.
+    pub inhibits: Vec<String>,
+    /// The id of what explains it.
+    pub inhibited_by: Option<String>,
+}
+
+/// The entry of a name in a short list; a new one comes last. Small lists in place of maps keep the component small.
+pub fn entry<'a, N: Default>(list: &'a mut Vec<(String, N)>, name: &str) -> &'a mut N {
+    let index = list.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+        list.push((name.to_owned(), N::default()));
+        list.len() - 1
+    });
+    &mut list[index].1
+}
+
+/// A finding's name in [`Open::members`]: the first half of its id.
+#[must_use]
+pub fn member(finding: &str) -> u64 {
+    finding.bytes().take(16).fold(0, |sum, letter| (sum << 4) | u64::from(letter.wrapping_sub(b'a') & 15))
+}
+
+impl Region {
+    /// Payments were begun.
+    pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
+        let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
+        for scope in &cohorts.0 {
+            let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));
+            // Terminals and operators are many: they are counted from when something is stuck there.
+            let wanted = !matches!(word_of(scope), "terminal" | "operator") || stuck();
+            let room = self.payments.len() < COHORTS_MAX;
+            if let Some(window) = self.payments.get_mut(scope) {
+                window.add(at, payments);
+            } else if wanted && room {
+                let mut window = Window::default();
+                window.add(at, payments);
+                self.payments.insert(scope.clone(), window);
+            }
+        }
+    }
+
+    /// Telemetry points somewhere.
+    pub fn sign(&mut self, sign: &Sign, at: Instant) {
+        if sign.about.len() > NAME_BYTES_MAX || sign.cause.len() > 16 {
+            return;
+        }
+        let key = (sign.cause.clone(), sign.about.clone());
+        if !self.signs.contains_key(&key) && self.signs.len() >= SIGNS_MAX {
+            let oldest = self.signs.iter().min_by_key(|(_, seen)| seen.last).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.signs.remove(&key));
+        }
+        let seen = self.signs.entry(key).or_insert_with(|| Seen { since: at, ..Seen::default() });
+        let percent = percent(sign.strength.abs());
+        if sign.strength > 0.0 {
+            seen.percent = seen.percent.max(percent);
+            seen.last = at;
+        } else {
+            seen.against = seen.against.max(percent);
+        }
+        seen.last = seen.last.max(seen.since);
+        seen.count = seen.count.saturating_add(sign.count.max(0));
+        seen.of = seen.of.saturating_add(sign.of.max(sign.count).max(0));
+        if seen.event.is_none() && !sign.event_id.is_empty() && sign.event_id.len() <= NAME_BYTES_MAX {
+            seen.event = Some((sign.event.clone(), sign.event_id.clone(), sign.event_time));
+        }
+    }
+
+    /// Maintenance was announced, or is over.
+    pub fn notice(&mut self, notice: &Notice) {
+        self.notices.retain(|known| known.about != notice.about);
+        if notice.until <= notice.from || notice.about.len() > NAME_BYTES_MAX {
+            return;
+        }
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.sort_by_key(|known| known.until);
+            self.notices.remove(0);
+        }
+        self.notices.push(Announced { about: notice.about.clone(), from: notice.from, until: notice.until });
+    }
+
+    /// A payment is stuck, or its terminal knows more; gives whether it is new.
+    pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
+        if let Some(known) = self.waiting.iter_mut().find(|known| known.finding == stuck.finding) {
+            known.cause.clone_from(&stuck.cause);
+            known.percent = percent(stuck.confidence);
+            return false;
+        }
+        if self.incidents.iter().any(|incident| incident.members.contains(&member(&stuck.finding))) {
+            return false;
+        }
+        self.waiting.push(Waiting {
+            finding: stuck.finding.clone(),
+            kind: stuck.kind.clone(),
+            txn: stuck.txn.clone(),
+            cohorts: Cohort::of(&stuck.cohorts),
+            at,
+            amount: stuck.amount,
+            currency: stuck.currency.clone(),
+            cause: stuck.cause.clone(),
+            percent: percent(stuck.confidence),
+            told: false,
+        });
+        true
+    }
+
+    /// Forgets what is past.
+    pub fn forget(&mut self, now: Instant, sign_ms: i64) {
+        self.payments.values_mut().for_each(|window| window.forget(now));
+        self.payments.retain(|_, window| window.sum() > 0);
+        self.waiting.retain(|waiting| now - waiting.at < WINDOW_MS);
+        self.signs.retain(|_, seen| now - seen.last < sign_ms);
+        self.notices.retain(|notice| notice.until > now);
+    }
+
+    /// Findings of open incidents whose end is awaited.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.incidents.iter().map(|incident| incident.members.len()).sum()
+    }
+
+    /// The next generation of incidents of a scope and cause.
+    pub fn next_generation(&mut self, scope: &str, cause: &str) -> u32 {
+        let key = (scope.to_owned(), cause.to_owned());
+        if !self.generations.contains_key(&key) && self.generations.len() >= GENERATIONS_MAX {
+            self.generations.pop_first();
+        }
+        let generation = self.generations.entry(key).or_insert(0);
+        *generation += 1;
+        *generation
+    }
+}
+
+/// A share as whole percent.
+fn percent(share: f64) -> u8 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to 0 to 100")]
+    let percent = (share * 100.0 + 0.5).clamp(0.0, 100.0) as u8;
+    percent
+}

@@ -1,0 +1,358 @@
+//! The rule on evidence as the first stage sends it.
+
+use std::collections::BTreeMap;
+
+use tillwatch_sdk::{
+    Batch, Derived, Incident, Instant, Told, Trigger, Turn, Value, Verdicts,
+    evidence::{self, Census, Cohorts, Ended, Notice, Sign, Stuck},
+    native::{Component, Native},
+};
+use tillwatch_wit::contract::{Action, Change, Visit, Wake};
+
+use crate::{IncidentRule, state};
+
+const T0: Instant = 1_795_339_800_000;
+
+/// A region with its rule.
+struct Bench {
+    rule: Native<IncidentRule>,
+    state: Vec<u8>,
+    wake: Option<Instant>,
+    now: Instant,
+    told: Vec<Told>,
+    incidents: Vec<Incident>,
+    largest: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            rule: Native::new().expect("it has defaults"),
+            state: Vec::new(),
+            wake: None,
+            now: T0,
+            told: Vec::new(),
+            incidents: Vec::new(),
+            largest: 0,
+        }
+    }
+
+    fn visit(&mut self, at: Instant, trigger: Trigger, data: &[u8]) {
+        let mut batch = Batch::default();
+        batch.visits.push(Visit { at, time: at, late: false, trigger });
+        batch.push_piece(&self.state);
+        batch.push_piece(b"region:R");
+        batch.push_piece(data);
+        let mut verdicts = Verdicts::default();
+        self.rule.process(&batch, &mut verdicts);
+        match &verdicts.verdicts[0].state {
+            Change::Keep => {}
+            Change::Put(_) => self.state.clone_from(&verdicts.states),
+            Change::Clear => self.state.clear(),
+            Change::Fail(reason) => panic!("{reason}"),
+        }
+        self.largest = self.largest.max(self.state.len());
+        match verdicts.verdicts[0].wake {
+            Wake::Keep => {}
+            Wake::At(at) => self.wake = Some(at),
+            Wake::Never => self.wake = None,
+        }
+        for (_, action) in verdicts.actions {
+            match action {
+                Action::Tell(told) => self.told.push(told),
+                Action::Incident(incident) => self.incidents.push(*incident),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Time goes on.
+    fn until(&mut self, at: Instant) {
+        while let Some(wake) = self.wake.filter(|wake| *wake <= at) {
+            self.wake = None;
+            self.visit(wake, Trigger::Timer, &[]);
+        }
+        self.now = at;
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.until(self.now + ms);
+    }
+
+    fn send(&mut self, derived: &Derived) {
+        let map: BTreeMap<&str, ciborium::Value> = derived
+            .details
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Value::Text(text) => ciborium::Value::from(text.as_str()),
+                    Value::Integer(integer) => ciborium::Value::from(*integer),
+                    Value::Number(number) => ciborium::Value::from(*number),
+                    Value::Flag(flag) => ciborium::Value::from(*flag),
+                };
+                (name.as_str(), value)
+            })
+            .collect();
+        let mut data = Vec::new();
+        ciborium::into_writer(&map, &mut data).expect("memory");
+        let events = [evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
+        let index = events.iter().position(|event| *event == derived.event).expect("it is known");
+        self.visit(self.now, Trigger::Event(u32::try_from(index).expect("few")), &data);
+    }
+
+    /// A quiet time: every till of ten sites with ten tills each has five payments.
+    fn usual(&mut self) {
+        for till in 0..100 {
+            self.send(
+                &Census { cohorts: cohorts(till), payments: 5, from: self.now - 30_000, until: self.now }.derived(),
+            );
+        }
+    }
+
+    fn stuck(&mut self, till: u32, number: u32, kind: &str) {
+        self.send(&stuck(till, number, kind, "").derived());
+    }
+
+    fn end(&mut self, till: u32, number: u32, kind: &str) {
+        let ended = Ended {
+            cohorts: cohorts(till),
+            finding: finding(till, number, kind),
+            kind: kind.to_owned(),
+            resolution: "mended".to_owned(),
+            after_ms: 1_000,
+        };
+        self.send(&ended.derived());
+    }
+
+    fn sign(&mut self, till: u32, cause: &str, about: &str, (count, of): (i64, i64)) {
+        let sign = Sign {
+            cohorts: cohorts(till),
+            cause: cause.to_owned(),
+            about: about.to_owned(),
+            strength: 0.7,
+            count,
+            of,
+            event: "pos.host.sample".to_owned(),
+            event_id: format!("e{till}"),
+            event_time: self.now,
+            ..Sign::default()
+        };
+        self.send(&sign.derived());
+    }
+
+    fn brief(&self) -> Vec<String> {
+        let turn = |incident: &Incident| match incident.turn {
+            Turn::Opened => "opened",
+            Turn::Updated => "updated",
+            Turn::Resolved => "resolved",
+        };
+        let line = |incident: &Incident| format!("{} {} {}", turn(incident), incident.cause, incident.scope);
+        self.incidents.iter().map(line).collect()
+    }
+
+    fn opened(&self) -> Vec<String> {
+        self.brief().into_iter().filter(|line| line.starts_with("opened")).collect()
+    }
+}
+
+fn cohorts(till: u32) -> Cohorts {
+    Cohorts {
+        region: "R".to_owned(),
+        site: format!("S{}", till / 10),
+        terminal: format!("T{till}"),
+        acquirer: "A".to_owned(),
+        host: format!("h{}", till % 4),
+        app_version: format!("v{}", till % 3),
+        operator: format!("o{till}"),
+    }
+}
+
+fn finding(till: u32, number: u32, kind: &str) -> String {
+    tillwatch_sdk::ids::finding("correlate-payment", kind, &format!("payment:{till}:{number}"), "")
+}
+
+fn stuck(till: u32, number: u32, kind: &str, cause: &str) -> Stuck {
+    Stuck {
+        cohorts: cohorts(till),
+        finding: finding(till, number, kind),
+        kind: kind.to_owned(),
+        txn: format!("A:M:T{till}:1:{number}"),
+        broke_at: String::new(),
+        amount: 1_000,
+        currency: "CNY".to_owned(),
+        cause: cause.to_owned(),
+        confidence: if cause.is_empty() { 0.0 } else { 0.8 },
+    }
+}
+
+/// Every till of the host `h1`.
+fn behind_h1() -> impl Iterator<Item = u32> {
+    (0..100).filter(|till| till % 4 == 1)
+}
+
+#[test]
+fn five_hundred_tills_behind_one_host_are_one_incident() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(1, "N4", "host:A/h1", (30, 100));
+    for number in 0..20 {
+        for till in behind_h1() {
+            bench.stuck(till, number, "no-answer");
+        }
+        bench.pass(1_000);
+    }
+    bench.pass(12_000);
+    assert_eq!(bench.opened(), ["opened N4 host:A/h1"]);
+    let last = bench.incidents.last().expect("it was updated");
+    assert!(bench.incidents.len() <= 5, "not more often than every ten seconds: {:?}", bench.brief());
+    assert!(last.findings >= 400 && last.confidence > 0.8, "{last:?}");
+    assert_eq!(bench.told.len(), 500, "each is told its cause");
+    assert!(bench.told.iter().all(|told| told.details[0].1 == Value::from("N4")));
+    assert!(last.evidence.iter().any(|row| row.id == "e1"));
+    assert!(bench.largest < 64 << 10, "{} bytes of state", bench.largest);
+    for number in 0..20 {
+        behind_h1().for_each(|till| bench.end(till, number, "no-answer"));
+    }
+    bench.pass(200_000);
+    let end = bench.incidents.last().expect("it is over");
+    assert_eq!((end.turn, end.findings, end.payments), (Turn::Resolved, 500, 500));
+    assert_eq!(end.money, [("CNY".to_owned(), 500_000)]);
+    let report = end.report.as_ref().expect("it has a report");
+    assert_eq!(report.ended, [("mended".to_owned(), 500)]);
+    assert!(report.markdown_en.contains("mended 500") && report.markdown_zh.contains("事件报告"));
+}
+
+#[test]
+fn a_sites_router_and_an_acquirers_overload_are_two() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(1, "N4", "host:A/h1", (30, 100));
+    (20..30).for_each(|till| bench.sign(till, "N3", "site:S2", (3, 3)));
+    for number in 0..4 {
+        (20..30).for_each(|till| bench.stuck(till, number, "no-answer"));
+        behind_h1().for_each(|till| bench.stuck(till, 10 + number, "no-answer"));
+        bench.pass(1_000);
+    }
+    bench.pass(20_000);
+    let mut opened = bench.opened();
+    opened.sort();
+    assert_eq!(opened, ["opened N3 site:S2", "opened N4 host:A/h1"]);
+    assert!(bench.incidents.iter().all(|incident| incident.inhibited_by.is_none()), "the narrower is not swallowed");
+}
+
+#[test]
+fn a_lone_payment_gets_a_cause_and_is_no_incident() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(7, "H4", "terminal:T7", (2, 2));
+    bench.stuck(7, 1, "not-shown");
+    // What the terminal's own rule has found stays.
+    bench.send(&stuck(8, 1, "not-printed", "H1").derived());
+    bench.stuck(9, 1, "no-answer");
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), Vec::<String>::new());
+    let causes: Vec<_> = bench.told.iter().map(|told| (told.scope.as_str(), told.details[0].1.clone())).collect();
+    assert_eq!(
+        causes,
+        [("payment:A:M:T7:1:1", Value::from("H4")), ("payment:A:M:T9:1:1", Value::from("undetermined")),]
+    );
+}
+
+#[test]
+fn a_printer_is_its_terminals_and_a_version_is_its_versions() {
+    let mut bench = Bench::new();
+    bench.usual();
+    for number in 0..4 {
+        bench.send(&stuck(5, number, "not-printed", "H1").derived());
+        bench.pass(5_000);
+    }
+    assert_eq!(bench.opened(), ["opened H1 terminal:T5"]);
+    let mut bench = Bench::new();
+    bench.usual();
+    (0..100).filter(|till| till % 3 == 2).for_each(|till| {
+        bench.sign(till, "S1", "version:v2", (2, 2));
+        bench.stuck(till, 1, "not-shown");
+    });
+    bench.pass(20_000);
+    assert_eq!(bench.opened(), ["opened S1 version:v2"]);
+}
+
+#[test]
+fn announced_maintenance_is_one_incident_that_wakes_nobody() {
+    let mut bench = Bench::new();
+    bench.usual();
+    let notice =
+        Notice { cohorts: cohorts(0), about: "region:R".to_owned(), from: bench.now, until: bench.now + 600_000 };
+    bench.send(&notice.derived());
+    for till in 0..100 {
+        bench.stuck(till, 1, "no-answer");
+    }
+    bench.pass(20_000);
+    assert_eq!(bench.opened(), ["opened maintenance region:R"]);
+    let first = &bench.incidents[0];
+    assert!(first.maintenance && first.severity == tillwatch_sdk::Severity::Info, "{first:?}");
+}
+
+#[test]
+fn a_region_without_a_cohort_that_stands_out_is_the_region() {
+    let mut bench = Bench::new();
+    bench.usual();
+    for number in 0..2 {
+        (0..100).for_each(|till| bench.stuck(till, number, "no-answer"));
+    }
+    bench.pass(30_000);
+    assert_eq!(bench.opened().len(), 1, "{:?}", bench.brief());
+    assert_eq!(bench.incidents[0].scope, "region:R");
+}
+
+#[test]
+fn what_was_mended_before_it_was_judged_is_nothing() {
+    let mut bench = Bench::new();
+    bench.usual();
+    for till in behind_h1() {
+        bench.stuck(till, 1, "no-answer");
+        bench.end(till, 1, "no-answer");
+    }
+    bench.pass(60_000);
+    assert!(bench.told.is_empty() && bench.incidents.is_empty());
+}
+
+#[test]
+fn a_second_one_of_the_same_kind_is_another_generation() {
+    let mut bench = Bench::new();
+    for round in 0..2 {
+        bench.usual();
+        bench.sign(1, "N4", "host:A/h1", (30, 100));
+        behind_h1().for_each(|till| bench.stuck(till, round, "no-answer"));
+        bench.pass(400_000);
+    }
+    let generations: Vec<u32> = bench.incidents.iter().map(|incident| incident.generation).collect();
+    assert_eq!((generations.first(), generations.last()), (Some(&1), Some(&2)));
+}
+
+#[test]
+fn bounds_hold_whatever_comes() {
+    let mut bench = Bench::new();
+    for till in 0..2_000 {
+        bench.send(&Census { cohorts: cohorts(till), payments: 1, from: 0, until: 1 }.derived());
+        bench.sign(till, "N3", &format!("site:S{till}"), (1, 1));
+        if till % 3 == 0 {
+            bench.stuck(till, 1, "no-answer");
+        }
+        if till % 50 == 0 {
+            bench.pass(700);
+        }
+    }
+    assert!(bench.largest < 64 << 10, "{} bytes of state", bench.largest);
+    let region: state::Region = tillwatch_sdk::decode_state(&bench.state).expect("it decodes");
+    assert!(region.waiting.len() < state::WAITING_MAX && region.signs.len() <= state::SIGNS_MAX);
+    assert!(region.payments.len() <= state::COHORTS_MAX);
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let wrong = |settings: &str| Native::<IncidentRule>::with_settings(settings).expect_err("refused");
+    assert!(wrong(r#"{"update_every_ms": 9999}"#).contains("`update_every_ms`: 9999 is not between 10000"));
+    assert!(wrong(r#"{"cohort_min": 0}"#).contains("`cohort_min`"));
+    assert!(wrong(r#"{"quiet": 1}"#).contains("quiet"));
+}
