@@ -207,9 +207,10 @@ impl Member {
 }
 
 /// The topics of a deployment, by their key in the configuration.
-const TOPICS: [(&str, &str); 8] = [
+const TOPICS: [(&str, &str); 9] = [
     ("events", "pos.events"),
     ("changelog", "changelog"),
+    ("second_changelog", "changelog.second"),
     ("findings", "pos.findings"),
     ("commands", "pos.commands"),
     ("evidence", "pos.evidence"),

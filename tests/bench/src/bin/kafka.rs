@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, Subcommand};
+use tillwatch::config::BUILT_IN;
 use tillwatch_bench::{
     bare::{self, Output},
     broker::{Feeder, PARTITIONS, Progress, Reader, Topics, header},
@@ -282,10 +283,11 @@ const STREAMS_CHANGELOG: &str = "deadlines-changelog";
 
 /// `tillwatch run` with one worker on the input as it was recorded. No ticks: the others are to read the same input after it.
 fn config(brokers: &str, name: &str, all_rules: bool) -> String {
+    let others = BUILT_IN.iter().filter(|rule| **rule != "correlate-payment");
+    let others: String = others.map(|rule| format!("[rules.{rule}]\nenabled = {all_rules}\n")).collect();
     let topics = topics(name).replace(&format!("{name}.pos.events"), INPUT);
     format!(
         "[log]\nworkers = 1\n[kafka]\nbrokers = [\"{brokers}\"]\ngroup = \"{name}\"\ninstance = \"bench\"\npartitions = {PARTITIONS}\n\
-         replication = 1\nmin_insync = 1\nrecorded_timestamps = true\n{topics}[engine]\ntick_every_ms = 60000\n\
-         [rules.compensate]\nenabled = {all_rules}\n[rules.diagnose-printer]\nenabled = {all_rules}\n"
+         replication = 1\nmin_insync = 1\nrecorded_timestamps = true\n{topics}[engine]\ntick_every_ms = 60000\n{others}"
     )
 }
