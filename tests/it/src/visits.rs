@@ -47,6 +47,14 @@ const WORDS: &[&str] = &[
     "goods",
     "chain",
     "T1:1:1",
+    "idle",
+    "cancel",
+    "help",
+    "wrong-key",
+    "fail",
+    "absent",
+    "crash",
+    "heartbeat",
     "日本",
 ];
 const KINDS: &[&str] =
