@@ -206,7 +206,9 @@ mod tests {
     fn built_in_rules_come_first_and_disabled_ones_not_at_all() {
         let mut config = Config::default();
         config.rules.insert("a-plug-in".to_owned(), Rule::default());
-        config.rules.get_mut("compensate").expect("built in").enabled = false;
+        for (id, rule) in &mut config.rules {
+            rule.enabled = id != "compensate";
+        }
         let built_in = BUILT_IN.into_iter().filter(|id| *id != "compensate");
         assert_eq!(order(&config).collect::<Vec<_>>(), built_in.chain(["a-plug-in"]).collect::<Vec<_>>());
     }
