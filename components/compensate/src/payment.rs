@@ -218,10 +218,13 @@ impl Payment {
         let ended = !facts.approved && (facts.declined || facts.not_paid);
         let settled = facts.delivered || facts.money_back || ended;
         let awaited = facts.goods && !settled && self.gives_up_at.is_none();
+        // Else an authorize that comes after it, and goods, would look like a reversal due.
+        let returned = facts.money_back && self.authorized_at.is_none();
         if facts.evicted
             || facts.contradiction
             || facts.goods_told
             || awaited
+            || returned
             || self.reversal_at.is_some()
             || self.begun.iter().any(|begun| *begun > 0)
         {

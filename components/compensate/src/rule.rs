@@ -151,11 +151,16 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
         event => {
             let reversal = event == "pos.payment.reversal" && matches!(visit.phase(), Some("request" | "response"));
             let index = visit.subject().and_then(|txn| {
-                // That a reversal was seen must not be forgotten, whatever else is known of the payment; nor that goods may be out, where
-                // its authorize is still to come; nor `paid`, before what it raises is heard.
+                // That a reversal was seen must not be forgotten, whatever else is known of the payment; nor that goods may be out or the
+                // money is back, where its authorize is still to come; nor `paid`, before what it raises is heard.
                 let early = event == "pos.payment.confirm" && desk.till.past(txn).is_none();
-                let paid = event == "pos.payment.status" && Status::read(visit.result()) == Status::Paid;
-                if reversal || early || paid { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
+                let said = event == "pos.payment.status"
+                    && match Status::read(visit.result()) {
+                        Status::Paid => true,
+                        Status::MoneyBack => desk.till.past(txn) != Some(true),
+                        Status::NotPaid | Status::Open => false,
+                    };
+                if reversal || early || said { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
             });
             if event == "pos.print.result" {
                 print_result(desk, visit, index);
@@ -204,7 +209,6 @@ fn about_payment(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: usize) {
 fn is_answer(visit: &Visit<'_>) -> bool {
     match visit.event() {
         "pos.payment.response" | "pos.payment.notify" => Outcome::read(visit.outcome()) != Outcome::Open,
-        "pos.payment.status" => matches!(Status::read(visit.result()), Status::Paid | Status::MoneyBack),
         "pos.payment.display" => matches!(visit.shown(), Some("approved" | "declined")),
         "pos.print.result" => visit.state().is_some(),
         "pos.announce.result" => visit.state() == Some("done"),

@@ -327,3 +327,27 @@ fn a_late_approval_that_came_late_joins_the_queries_of_the_finding_that_it_clear
     bench.status(69_000, CARD, "paid");
     assert_eq!(bench.lines(), ["69000 flush-pending-reversal 1.1/3 to terminal:T1 until 129000 for late-approval"]);
 }
+
+#[test]
+fn goods_after_money_back_are_not_told_again_when_the_authorize_is_heard_of_last() {
+    for answered_first in [false, true] {
+        let mut bench = Bench::new();
+        if answered_first {
+            bench.host(0, CARD, "approved");
+        }
+        bench.status(0, CARD, "refunded").host(1, CARD, "approved");
+        bench.raised_with(1, CARD, "unresolved", &[("why", text("contradiction"))]);
+        bench.event(1, "pos.payment.confirm", &of(CARD, &[]));
+        bench.late(50_000, 0, "pos.payment.authorize", &of(CARD, &[])).until(1_000_000);
+        assert_eq!(bench.lines(), [""; 0]);
+    }
+}
+
+#[test]
+fn money_back_of_a_payment_that_is_over_takes_no_place() {
+    let mut bench = Bench::new();
+    bench.authorize(0, CARD).terminal(1_000, CARD, "approved");
+    let before = bench.state_bytes();
+    bench.status(2_000, CARD, "refunded");
+    assert_eq!(bench.state_bytes(), before);
+}
