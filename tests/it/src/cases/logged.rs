@@ -148,12 +148,22 @@ pub fn drive_until<L: Log, R: Rules>(
     committed.into_inner()
 }
 
-/// A record of [`OUTPUTS`] as `replay` writes it.
+/// Type of the records that carry a first-stage partition's watermark to the second stage.
+const WATERMARK: &[u8] = b"tillwatch.watermark";
+
+/// Attributes of an output, in the order in which `replay` writes them.
+const ATTRIBUTES: [&str; 7] = ["specversion", "id", "source", "type", "subject", "time", "partitionkey"];
+
+/// A record of [`OUTPUTS`] as `replay` writes it; none for what only carries time from one stage to the other.
 ///
 /// # Panics
 /// Where it is none of Tillwatch's.
 #[must_use]
-pub fn line(record: &RawRecord<'_>) -> String {
+pub fn line(record: &RawRecord<'_>) -> Option<String> {
+    let header = |wanted: &str| record.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    if let Some(event_type) = header("ce_type") {
+        return (event_type != WATERMARK).then(|| evidence(record, header));
+    }
     let value = std::str::from_utf8(record.value.expect("an output has a payload")).expect("JSON is UTF-8");
     let event: serde_json::Value = serde_json::from_str(value).expect("an output is JSON");
     let topic = match event["type"].as_str().expect("an output has a type") {
@@ -164,11 +174,23 @@ pub fn line(record: &RawRecord<'_>) -> String {
     };
     let line = value.replacen(r#""datacontenttype":"#, &format!(r#""topic":"{topic}","datacontenttype":"#), 1);
     if topic != "pos.dead-letters" {
-        return line;
+        return Some(line);
     }
     // A record has to say in a header what a line of a file is.
     let header = format!(r#""headers":[["content-type","{}"]],"#, STANDARD.encode(CONTENT_TYPE));
-    line.replacen(&header, "", 1)
+    Some(line.replacen(&header, "", 1))
+}
+
+/// Evidence, which is CBOR in binary mode whatever the config says.
+fn evidence<'a>(record: &RawRecord<'_>, header: impl Fn(&str) -> Option<&'a [u8]>) -> String {
+    let attribute = |name: &str| {
+        let text = std::str::from_utf8(header(&format!("ce_{name}"))?).expect("an attribute is text");
+        Some(format!("\"{name}\":{},", serde_json::Value::from(text)))
+    };
+    let attributes: String = ATTRIBUTES.into_iter().filter_map(attribute).collect();
+    let data: ciborium::Value = ciborium::from_reader(record.value.expect("it has a payload")).expect("it is CBOR");
+    let data = serde_json::to_string(&data).expect("it can be JSON");
+    format!("{{{attributes}\"topic\":\"pos.evidence\",\"datacontenttype\":\"application/json\",\"data\":{data}}}")
 }
 
 /// A log whose driver is asked to stop once it has read the last record.

@@ -43,7 +43,7 @@ impl Engine for Embedded {
         let mut out = Vec::new();
         let (mut next, last) = (0, store.end_offset(OUTPUTS, 0).expect("there is the topic"));
         while next < last {
-            let take = &mut |record: tillwatch_core::log::RawRecord<'_>| out.push(logged::line(&record));
+            let take = &mut |record: tillwatch_core::log::RawRecord<'_>| out.extend(logged::line(&record));
             next = store.read(OUTPUTS, 0, next, usize::MAX, take).expect("the log can be read");
         }
         out

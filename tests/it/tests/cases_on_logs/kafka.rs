@@ -179,7 +179,7 @@ impl Engine for Kafka {
         self.settle(&config.topics.findings);
         self.persist(|| {
             let mut out = Vec::new();
-            let take = &mut |_, record: RawRecord<'_>| out.push(logged::line(&record));
+            let take = &mut |_, record: RawRecord<'_>| out.extend(logged::line(&record));
             read_range(&client, &config.topics.findings, None, None, take).map(|_| out)
         })
     }
