@@ -235,6 +235,12 @@ pub fn member(finding: &str) -> u64 {
 impl Region {
     /// Payments were begun.
     pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
+        // Where all is well nothing wakes the rule up, and the window slides all the same.
+        let slot = at.div_euclid(SLOT_MS);
+        if !self.payments.values().any(|window| window.0.last().is_some_and(|(last, _)| *last >= slot)) {
+            self.payments.values_mut().for_each(|window| window.forget(at));
+            self.payments.retain(|_, window| window.sum() > 0);
+        }
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
             let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));

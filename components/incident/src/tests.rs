@@ -350,6 +350,29 @@ fn bounds_hold_whatever_comes() {
 }
 
 #[test]
+fn a_quiet_day_keeps_five_minutes() {
+    let mut bench = Bench::new();
+    for _ in 0..100 {
+        bench.usual();
+        bench.pass(30_000);
+    }
+    let kept = bench.state.len();
+    assert_eq!(bench.wake, None, "nothing is stuck, and nothing wakes the rule up");
+    for _ in 0..500 {
+        bench.usual();
+        bench.pass(30_000);
+    }
+    assert_eq!(bench.state.len(), kept, "the window slides all the same");
+    assert!(bench.incidents.is_empty() && bench.told.is_empty());
+    // A cohort that is no more makes room.
+    let last = Census { cohorts: cohorts(2_000), payments: 1, from: bench.now, until: bench.now };
+    bench.pass(600_000);
+    bench.send(&last.derived());
+    let region: state::Region = tillwatch_sdk::decode_state(&bench.state).expect("it decodes");
+    assert_eq!(region.payments.len(), 5, "{:?}", region.payments.keys());
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     let wrong = |settings: &str| Native::<IncidentRule>::with_settings(settings).expect_err("refused");
     assert!(wrong(r#"{"update_every_ms": 9999}"#).contains("`update_every_ms`: 9999 is not between 10000"));
