@@ -14,6 +14,7 @@ pub mod jars;
 pub mod kafka;
 pub mod process;
 pub mod release;
+pub mod score;
 pub mod suite;
 pub mod system;
 pub mod wasm;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::process::{print, say};
 use xtask::wasm::Choice;
 use xtask::workspace::Workspace;
-use xtask::{bench, components, fault, fuzz, instructions, kafka, release, suite, system};
+use xtask::{bench, components, fault, fuzz, instructions, kafka, release, score, suite, system};
 
 /// Builds, tests and tries Tillwatch on a machine that has nothing but Rust.
 #[derive(Parser)]
@@ -106,6 +106,15 @@ enum Task {
         #[arg(long, value_name = "FILE", conflicts_with = "only")]
         into: Vec<PathBuf>,
     },
+    /// Run seeded scenarios of every cause through the engine and tell how often the cause that it names is right
+    #[command(
+        after_help = "Examples:\n  cargo xtask score                        the committed list, tests/score/seeds\n  \
+        cargo xtask score --quick                a dozen of it\n  \
+        cargo xtask score --held-out             the list that nobody tunes on, tests/score/held-out\n  \
+        cargo xtask score --seeds 500..520 --json score.json\n\n\
+        A figure that is not reached is told, and is no failure."
+    )]
+    Score(score::Options),
     /// Run a real Apache Kafka on this machine, by Maven and Java
     #[command(after_help = "Examples:\n  cargo xtask kafka                       until Ctrl-C, on a free port\n  \
         cargo xtask kafka start --port 9092     in the background\n  cargo xtask kafka start --brokers 3\n  \
@@ -168,6 +177,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
             return fuzz::run(&workspace, &fuzz::Options { seconds, minimise, target });
         }
         Task::Bench { only, json, into } => bench::run(&workspace, &bench::Options { only, json, into })?,
+        Task::Score(options) => score::run(&workspace, &options)?,
         Task::Fault { minutes, seed, events } => {
             return fault::run(&workspace, fault::Options { minutes, seed, events });
         }

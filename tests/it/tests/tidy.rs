@@ -110,7 +110,7 @@ fn dependencies_point_one_way() {
     let mut offences = Vec::new();
     for package in metadata.workspace_packages() {
         let folder = folder(&metadata, package);
-        if ["tests/bench", "tests/fault", "tests/it"].contains(&folder.as_str()) {
+        if ["tests/bench", "tests/fault", "tests/it", "tests/score"].contains(&folder.as_str()) {
             continue;
         }
         let Some(allowed) = allowed(&folder) else {
