@@ -132,9 +132,7 @@ impl Rule for DiagnoseHardware {
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let Some(till) = state else { return };
         till.app.forget(&self.settings, &format!("terminal:{}", visit.key()), visit.at(), out);
-        if till.collector.due().is_some_and(|due| due <= visit.at()) {
-            till.collector.tell(visit.at(), out);
-        }
+        till.collector.tell_due(visit.at(), out);
         self.wake(till, out);
     }
 }
@@ -144,10 +142,7 @@ type Sure = (&'static str, &'static str, u8);
 
 impl DiagnoseHardware {
     fn wake(&self, till: &State, out: &mut Out<'_>) {
-        match [till.collector.due(), till.app.wake(&self.settings)].into_iter().flatten().min() {
-            Some(at) => out.wake_at(at),
-            None => out.sleep(),
-        }
+        out.wake_first([till.collector.due(), till.app.wake(&self.settings)]);
     }
 
     fn sign(&self, till: &mut State, visit: &Visit<'_>, (cause, what, percent): Sure, value: Option<i64>) {

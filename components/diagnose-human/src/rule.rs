@@ -124,9 +124,7 @@ impl Rule for DiagnoseHuman {
         till.prompts.forget(self.settings.prompts_window_ms, prompts(&scope), now, out);
         till.waits.forget(self.settings.shift_ms, waits(&scope), now, out);
         till.slips.forget(&self.settings, &scope, now, out);
-        if till.collector.due().is_some_and(|due| due <= now) {
-            till.collector.tell(now, out);
-        }
+        till.collector.tell_due(now, out);
         self.wake(till, out);
     }
 }
@@ -166,10 +164,7 @@ impl DiagnoseHuman {
             till.waits.wake(self.settings.shift_ms),
             till.slips.wake(&self.settings),
         ];
-        match wakes.into_iter().flatten().min() {
-            Some(at) => out.wake_at(at),
-            None => out.sleep(),
-        }
+        out.wake_first(wakes);
     }
 
     fn sign(&self, till: &mut State, visit: &Visit<'_>, (cause, what, percent): Sure<'_>, value: Option<i64>) {

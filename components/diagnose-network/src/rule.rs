@@ -132,9 +132,7 @@ impl Rule for DiagnoseNetwork {
             till.silent = true;
             self.sign(till, visit, N3, "silent", 70);
         }
-        if till.collector.due().is_some_and(|due| due <= visit.at()) {
-            till.collector.tell(visit.at(), out);
-        }
+        till.collector.tell_due(visit.at(), out);
         self.wake(till, out);
     }
 }
@@ -146,10 +144,7 @@ const N4: &str = "N4";
 
 impl DiagnoseNetwork {
     fn wake(&self, till: &Till, out: &mut Out<'_>) {
-        match [till.collector.due(), self.silent_at(till)].into_iter().flatten().min() {
-            Some(at) => out.wake_at(at),
-            None => out.sleep(),
-        }
+        out.wake_first([till.collector.due(), self.silent_at(till)]);
     }
 
     fn sign(&self, till: &mut Till, visit: &Visit<'_>, cause: &str, what: &str, percent: u8) {

@@ -85,21 +85,14 @@ impl Rule for DiagnoseSoftware {
             }
             _ => self.raised(&mut till, visit, out),
         }
-        wake(&till, out);
+        out.wake_first([till.collector.due()]);
         *state = Some(till).filter(|till| *till != State::default());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let Some(till) = state else { return };
-        till.collector.tell(visit.at(), out);
-        wake(till, out);
-    }
-}
-
-fn wake(till: &State, out: &mut Out<'_>) {
-    match till.collector.due() {
-        Some(at) => out.wake_at(at),
-        None => out.sleep(),
+        till.collector.tell_due(visit.at(), out);
+        out.wake_first([till.collector.due()]);
     }
 }
 

@@ -72,6 +72,11 @@ impl<'a> Out<'a> {
         self.wake = Some(Wake::Never);
     }
 
+    /// Asks for a visit at the first of these instants, as [`Out::wake_at`] does; where there is none, as [`Out::sleep`].
+    pub fn wake_first(&mut self, instants: impl IntoIterator<Item = Option<Instant>>) {
+        self.wake = Some(instants.into_iter().flatten().min().map_or(Wake::Never, Wake::At));
+    }
+
     /// Gives the visit up: nothing of it counts, and it goes to the dead letters with this reason.
     pub fn fail(&mut self, reason: impl Into<String>) {
         self.failed = Some(reason.into());

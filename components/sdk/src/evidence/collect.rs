@@ -177,6 +177,13 @@ impl Collector {
         }
     }
 
+    /// Tells what was seen, if it is time.
+    pub fn tell_due(&mut self, now: Instant, out: &mut Out<'_>) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.tell(now, out);
+        }
+    }
+
     /// Tells what was seen, and begins anew.
     pub fn tell(&mut self, until: Instant, out: &mut Out<'_>) {
         let Some(open) = self.open.take() else { return };
