@@ -69,10 +69,12 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// The queries of an unanswered QR payment that lie after `at`; none where there are none.
+    /// The queries of an unanswered QR payment that are not past at `at`; none where there are none. One of that very moment is not: an
+    /// authorize that came late takes part in the grid of its own time.
     #[must_use]
     pub fn poll(from: Instant, until: Instant, at: Instant) -> Option<Self> {
-        let first = ((at - from).max(0) / POLL_MS) + 1;
+        let past = (at - from).max(0);
+        let first = (past / POLL_MS + i64::from(past % POLL_MS > 0)).max(1);
         if from + first * POLL_MS >= until {
             return None;
         }
