@@ -275,7 +275,7 @@ impl Keyed {
         self.free.push(number);
     }
 
-    /// The earliest wake-up before `before`, by (deadline, key, terminal, rule as `rank` orders them).
+    /// The earliest wake-up before `before`, by (deadline, payments before terminals, key, terminal, rule as `rank` orders them).
     pub(super) fn first_due(&mut self, before: Instant, rank: &[u16]) -> Option<(Instant, u32)> {
         let Self { slots, timers, due, due_at, terminals, .. } = self;
         while due.last().is_some_and(|&(slot, generation)| !wanted(slots, *due_at, slot, generation)) {
@@ -303,7 +303,8 @@ impl Keyed {
         if due.len() > known {
             let order = |&(number, _): &(u32, u32)| {
                 let slot = &slots[number as usize];
-                (slot.key_bytes(), terminals.name(slot.terminal), rank[slot.rule as usize], number)
+                let key = slot.key_bytes();
+                (key.is_empty(), key, terminals.name(slot.terminal), rank[slot.rule as usize], number)
             };
             due.retain(|&(slot, generation)| wanted(slots, *due_at, slot, generation));
             due.sort_by(|a, b| order(b).cmp(&order(a)));

@@ -19,7 +19,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) at: Instant,
-    /// What arrived comes before events, events before timers.
+    /// What arrived comes before events, events before timers, those of payments before those of terminals: what is due for a terminal
+    /// sees what its payments have come to.
     pub(super) class: Class,
     /// Source and id of an event; key and terminal of a timer.
     pub(super) first: String,
@@ -35,6 +36,7 @@ pub(super) enum Class {
     Arrival,
     Event,
     Timer,
+    TerminalTimer,
 }
 
 /// A visit that is to come.
@@ -83,6 +85,14 @@ impl Moment {
         }
     }
 
+    /// Whether the wake-up of this rule and key has had its turn in this instant. Wake-ups of an instant come in one order, so each has one.
+    pub(super) fn turn_is_over(&self, rule: u16, key: &[u8], rank: &[u16]) -> bool {
+        self.timer.as_ref().is_some_and(|(_, fired, its)| {
+            let its = its.as_bytes();
+            (key.is_empty(), key, rank[rule as usize]) <= (its.is_empty(), its, rank[*fired as usize])
+        })
+    }
+
     /// The same as text, for what is seldom.
     pub(super) fn key_text<'a>(&'a self, coming: &Coming, by_payment: bool) -> &'a str {
         std::str::from_utf8(self.key(coming, by_payment)).expect("invariant: the decoder checked UTF-8")
@@ -105,6 +115,7 @@ impl Moment {
 
     pub(super) fn place(&self, terminal: &str, rule: &str) -> Place {
         let (class, first, second) = match &self.timer {
+            Some((_, _, key)) if key.is_empty() => (Class::TerminalTimer, String::new(), terminal.to_owned()),
             Some((_, _, key)) => (Class::Timer, key.to_string(), terminal.to_owned()),
             None => (Class::Event, self.events[0].source().to_owned(), self.events[0].id().to_owned()),
         };
@@ -128,7 +139,8 @@ impl Place {
             terminal.as_bytes(),
             source.as_bytes(),
             &self.at.to_le_bytes(),
-            &[self.class as u8],
+            // A timer's key tells whose it is.
+            &[self.class.min(Class::Timer) as u8],
             self.first.as_bytes(),
             self.second.as_bytes(),
             self.rule.as_bytes(),

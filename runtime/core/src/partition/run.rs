@@ -393,11 +393,16 @@ impl Partition {
             let reason = format!("the state has {} bytes: at most {} are kept", state.len(), limits.state_bytes_max);
             return Err(Fault { code: "state-max", reason });
         }
+        let by_payment = self.routes.rules[coming.rule as usize].key == Scope::Payment;
         let wake = match verdict.wake {
             Wake::Keep => None,
             Wake::Never => Some(NEVER),
-            // A wake-up for a time already due comes at once; one that follows a wake-up comes later than it, so that time goes on.
-            Wake::At(wake) => Some(wake.max(moment.at + i64::from(moment.timer.is_some()))),
+            // A wake-up for a time already due comes at once; where its turn in this instant is over, a millisecond later, so that time
+            // goes on.
+            Wake::At(wake) => {
+                let over = moment.turn_is_over(coming.rule, moment.key(&coming, by_payment), &self.routes.rank);
+                Some(wake.max(moment.at + i64::from(over)))
+            }
         };
         let grows = state.is_some_and(|state| !state.is_empty()) || wake.is_some_and(|wake| wake != NEVER);
         let held = self.keyed.held_by(coming.rule);
@@ -409,7 +414,6 @@ impl Partition {
             let actions = &mut answer.verdicts.actions[action_start..cursor.action];
             self.act(moment, coming, actions)?;
         }
-        let by_payment = self.routes.rules[coming.rule as usize].key == Scope::Payment;
         let key = || moment.key(&coming, by_payment);
         self.keyed.apply(slot, (coming.rule, moment.terminal), key, state, wake);
         Ok(())

@@ -294,3 +294,28 @@ fn a_local_tick_that_is_behind_changes_the_sight_and_not_the_time() {
     assert_eq!(brief(&out), ["-500 raised feed-blind partition:pos.events/0"]);
     assert_eq!(partition.position(), before);
 }
+
+#[test]
+fn what_is_due_for_a_terminal_comes_after_its_payments_in_the_same_instant() {
+    /// Wakes a second after the authorize, at once after a finding, and once more after its first wake-up.
+    fn telling(visit: &Visit, state: &[u8], _key: &str, _fields: &[&[u8]]) -> Result<Decision, String> {
+        let wake = match visit.trigger {
+            Trigger::Event(0) => Wake::At(visit.at + 1_000),
+            Trigger::Timer if !state.is_empty() => return Err(format!("at {}", visit.at - T0)),
+            _ => Wake::At(visit.at),
+        };
+        let state = (visit.trigger == Trigger::Timer).then(|| b"woken".to_vec());
+        Ok(Decision { state, wake, actions: Vec::new() })
+    }
+    let told = |events: &[&str]| {
+        let mut rules = pair();
+        rules.descriptors[1] = descriptor("telling", Scope::Terminal, events, &[], &[]);
+        rules.scripts[1] = telling;
+        let records = [authorize(0, T0, "T1", 1), tick(1, T0 + 9_000)];
+        kinds(&run(&settings(Limits::default()), &mut rules, &records, 0))
+    };
+    // Its turn comes after that of the payment whose finding asks for it, whether its wake-up stood before or not; then it is over.
+    let expected = ["raised no-answer payment:A:M:T1:1:1", "dead rule-failed at 1001"];
+    assert_eq!(told(&["pos.payment.authorize", "pos.finding.raised"]), expected);
+    assert_eq!(told(&["pos.device.status", "pos.finding.raised"]), expected);
+}

@@ -80,7 +80,7 @@ impl Seen {
     }
 }
 
-/// Keys of payments stand before those of terminals, so that timers of one instant come in this order too.
+/// Its transaction key.
 pub(crate) fn key(number: usize, payment: Payment) -> String {
     match payment.rail {
         Rail::Card => format!("A01:M1:T{}:1:{number}", payment.terminal),

@@ -96,7 +96,6 @@ pub(crate) struct Reader<'a> {
     pub(super) by: Option<Seen>,
     pub(super) own_timer: bool,
     pub(super) timer_done: i64,
-    pub(super) follows: Option<i64>,
     pub(super) lines: [Vec<Line>; 3],
     pub(super) said: Vec<Line>,
 }
@@ -119,7 +118,6 @@ pub(crate) fn read(
         by: None,
         own_timer: false,
         timer_done: i64::MIN,
-        follows: None,
         lines: [Vec::new(), Vec::new(), Vec::new()],
         said: Vec::new(),
     };
@@ -167,7 +165,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn next_due(&self) -> Option<i64> {
-        let mut all: Vec<i64> = self.follows.into_iter().collect();
+        let mut all: Vec<i64> = Vec::new();
         for need in self.needs.values() {
             for chain in &need.chains {
                 all.extend(chain.open.map(|(_, until)| until));
@@ -185,15 +183,10 @@ impl Reader<'_> {
         all.into_iter().filter(|due| *due > self.timer_done && *due >= self.now).min()
     }
 
-    /// A timer of `correlate-payment`. What it makes due at once comes a millisecond later: a wake-up that follows one is later than it.
+    /// A timer of `correlate-payment`. What is due for the terminal in the same instant comes after it.
     pub(super) fn timer(&mut self, at: i64, changes: &[Change]) {
         self.run_until(at);
-        let was_due = self.next_due() == Some(at);
         self.moment(at, None, changes);
-        if !was_due && self.next_due() == Some(at) {
-            self.timer_done = at;
-            self.follows = Some(at + 1);
-        }
     }
 
     /// Timers of an instant come after its events.
@@ -281,7 +274,13 @@ impl Reader<'_> {
         self.printer_is_ok(number, &mut need);
         self.begin_poll(number, &mut need);
         self.goods_and_reversal(number, &mut need);
+        let left = need.handed_over.len();
         self.run(number, &mut need);
+        // A flush that was just called for may be the one that a newer sale forbids.
+        if need.handed_over.len() > left {
+            self.hand_over(number, &mut need, true);
+            self.run(number, &mut need);
+        }
         self.needs.insert(number, need);
     }
 
