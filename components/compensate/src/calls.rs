@@ -99,7 +99,9 @@ impl Desk<'_, '_> {
         self.till.find(txn).unwrap_or_else(|| {
             let rail = payment::rail(visit.rail(), txn);
             let acquirer = payment::acquirer(visit.acquirer(), txn);
-            self.till.take(Payment::new(txn, rail, acquirer, visit.at()))
+            let mut payment = Payment::new(txn, rail, acquirer, visit.at());
+            payment.facts.delivered = self.till.was_delivered(txn);
+            self.till.take(payment)
         })
     }
 
@@ -210,7 +212,7 @@ impl Desk<'_, '_> {
         let answered = payment.chain(Kind::Query).is_some() && payment.paid_at == Some(self.at);
         self.query(index, Plan::AskOnce, needs);
         if answered {
-            self.told_after_giving_up(index);
+            self.told_after_giving_up(index, true);
         }
     }
 

@@ -29,7 +29,7 @@ impl Desk<'_, '_> {
         }
         self.till.began(txn, rail == payment::CARD, when);
         if past.is_some() && known.is_none() {
-            self.till.pass(txn, true, at);
+            self.till.pass(txn, true, false, at);
         } else {
             let windows = self.settings.windows.windows(rail, acquirer, visit.site().unwrap_or_default());
             let index = known.unwrap_or_else(|| self.till.take(Payment::new(txn, rail, acquirer, at)));
@@ -156,7 +156,7 @@ impl Desk<'_, '_> {
                 self.stop_polling(index);
                 let asked_first = std::mem::take(&mut self.till.payments[index].asked_first);
                 self.release(index, Kind::Query, asked_first, Reason::Cleared);
-                self.told_after_giving_up(index);
+                self.told_after_giving_up(index, false);
             }
             Status::MoneyBack => {
                 payment.facts.money_back = true;
@@ -175,19 +175,18 @@ impl Desk<'_, '_> {
         let asked_first = std::mem::take(&mut payment.asked_first).and(payment.open());
         self.release(index, Kind::Query, asked_first, Reason::Cleared);
         self.flush(index, asked_first);
-        self.told_after_giving_up(index);
+        self.told_after_giving_up(index, true);
     }
 
     /// A final answer to the one query of a payment that the till has given up, or could not be told of: a person completes or refunds.
-    pub(crate) fn told_after_giving_up(&mut self, index: usize) {
-        let at = self.at;
+    pub(crate) fn told_after_giving_up(&mut self, index: usize, paid: bool) {
         let payment = &mut self.till.payments[index];
         let Some(callers) = payment.chain(Kind::Query).map(|chain| chain.callers) else { return };
         if payment.is_card() {
             return;
         }
         if callers.has(Need::LateApproval) {
-            if payment.paid_at == Some(at) {
+            if paid {
                 payment.begin(Kind::Guide, Plan::GuidePaid, Needs::of(Need::LateApproval));
             }
             self.unresolved(index, "late-approval", Some(Kind::Query));

@@ -169,9 +169,12 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
                 about_payment(desk, visit, index);
             } else if let Some(txn) = visit.subject()
                 && is_answer(visit)
-                && desk.till.past(txn).is_none()
             {
-                desk.till.pass(txn, false, visit.at());
+                // That the terminal had it must not be forgotten: it will not reverse then.
+                let delivers = delivers(visit) && !desk.till.was_delivered(txn);
+                if delivers || desk.till.past(txn).is_none() {
+                    desk.till.pass(txn, false, delivers, visit.at());
+                }
             }
         }
     }
@@ -202,6 +205,15 @@ fn about_payment(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: usize) {
         },
         "pos.announce.result" if visit.state() == Some("done") => desk.receipt(index, true),
         _ => {}
+    }
+}
+
+/// Whether an answer shows that the terminal had it.
+fn delivers(visit: &Visit<'_>) -> bool {
+    match visit.event() {
+        "pos.payment.response" => visit.leg() == Some("terminal"),
+        "pos.payment.notify" => false,
+        _ => true,
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Sale {
 struct Past {
     hash: u64,
     authorized: bool,
+    delivered: bool,
     at: Instant,
 }
 
@@ -64,15 +65,23 @@ impl Till {
         self.past.iter().find(|past| past.hash == hash).map(|past| past.authorized)
     }
 
-    /// Remembers by a hash alone that the payment is past.
-    pub fn pass(&mut self, txn: &str, authorized: bool, at: Instant) {
+    /// Whether the payment is past and the terminal had its answer.
+    #[must_use]
+    pub fn was_delivered(&self, txn: &str) -> bool {
+        let hash = words::hash(txn);
+        self.past.iter().any(|past| past.hash == hash && past.delivered)
+    }
+
+    /// Remembers by a hash alone that the payment is past, and whether its authorize and the delivery of its answer were seen.
+    pub fn pass(&mut self, txn: &str, authorized: bool, delivered: bool, at: Instant) {
         let hash = words::hash(txn);
         let authorized = authorized || self.past(txn) == Some(true);
+        let delivered = delivered || self.was_delivered(txn);
         self.past.retain(|past| past.hash != hash);
         if self.past.len() == PAST_MAX {
             self.past.remove(0);
         }
-        self.past.push(Past { hash, authorized, at });
+        self.past.push(Past { hash, authorized, delivered, at });
     }
 
     /// The till has begun a sale; of two of one time the one handed out later is the newer.
@@ -119,12 +128,12 @@ impl Till {
                 true
             }
             Some(_) => {
-                gone.push((payment.txn.clone(), payment.authorized_at.is_some()));
+                gone.push((payment.txn.clone(), payment.authorized_at.is_some(), payment.facts.delivered));
                 false
             }
         });
-        for (txn, authorized) in gone {
-            self.pass(&txn, authorized, at);
+        for (txn, authorized, delivered) in gone {
+            self.pass(&txn, authorized, delivered, at);
         }
         self.past.retain(|past| past.at + remember_ms > at);
         next
