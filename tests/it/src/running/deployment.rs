@@ -1,5 +1,6 @@
 //! A deployment on a Kafka, with topics of its own, as its operators and its readers see it.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -286,6 +287,30 @@ impl Deployment {
                 came = self.poll(Duration::ZERO, said);
             }
         }
-        panic!("{what}: it never came among {} outputs", said.len());
+        panic!("{what}: it never came among {} outputs;{}", said.len(), self.positions());
+    }
+
+    /// Per partition how far the group has come in the input, and how far a reader may read in what comes out.
+    fn positions(&self) -> String {
+        let mut text = String::new();
+        let committed: Result<BaseConsumer, _> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("group.id", &self.name).create();
+        for partition in 0..PARTITIONS {
+            let topic = self.topic("pos.events");
+            let end = self.reader.fetch_watermarks(&topic, partition, FLUSH_MAX).map(|(_, end)| end);
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, partition);
+            let come = committed.as_ref().ok().and_then(|group| group.committed_offsets(list, FLUSH_MAX).ok());
+            let come = come.and_then(|list| list.elements().first().map(|place| place.offset()));
+            let _ = write!(text, " partition {partition}: {come:?} of {end:?} read,");
+            for output in ["pos.findings", "pos.commands", "pos.dead-letters"] {
+                let stable =
+                    self.reader.fetch_watermarks(&self.topic(output), partition, FLUSH_MAX).map(|(_, end)| end);
+                let _ = write!(text, " {output} up to {stable:?}");
+            }
+        }
+        let seen = self.reader.position().map(|list| format!("{:?}", list.elements()));
+        let _ = write!(text, "; the reader is at {seen:?}");
+        text
     }
 }

@@ -161,6 +161,7 @@ impl Member {
 
     /// SIGTERM: it must end with 0, and in time.
     pub fn stop(mut self) {
+        self.lives(Duration::ZERO);
         signal(self.pid, "TERM");
         let ended = self.exit.recv_timeout(STOP_MAX);
         self.gone = ended.is_ok();
@@ -174,7 +175,11 @@ impl Member {
 }
 
 impl Drop for Member {
+    /// Where a test fails, what it has said belongs to the failure.
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("process {} has said:\n{}", self.pid, self.rest());
+        }
         if !self.gone && self.exit.try_recv().is_err() {
             drop(Command::new("kill").args(["-KILL", &self.pid.to_string()]).status());
         }
