@@ -268,7 +268,7 @@ impl Decoder {
             Format::Cbor => cbor::data,
         };
         read(bytes, custom, &self.tables, &mut self.fields, &self.limits)?;
-        if !custom {
+        if !custom || is_null(bytes, format) {
             return Ok(None);
         }
         Ok(Some(match (format, start) {
@@ -440,4 +440,20 @@ fn cbor_of_json(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut out = Vec::with_capacity(bytes.len());
     ciborium::into_writer(&value, &mut out).expect("invariant: a value is written to memory");
     Ok(out)
+}
+
+/// Whether `data` is null: as an attribute, that is the same as none.
+fn is_null(bytes: &[u8], format: Format) -> bool {
+    match format {
+        Format::Json => bytes.trim_ascii() == b"null",
+        Format::Cbor => match bytes {
+            // Tags before it change nothing.
+            [0xc0..=0xd7, rest @ ..]
+            | [0xd8, _, rest @ ..]
+            | [0xd9, _, _, rest @ ..]
+            | [0xda, _, _, _, _, rest @ ..]
+            | [0xdb, _, _, _, _, _, _, _, _, rest @ ..] => is_null(rest, format),
+            _ => matches!(bytes, [0xf6 | 0xf7]),
+        },
+    }
 }
