@@ -29,6 +29,8 @@ const HELD_BACK_LOOKS: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 /// How long the first question for the stable offset may take; an undecided one does not answer.
 const STABLE_WAIT: Duration = Duration::from_millis(500);
+/// After so many times the longest life of a transaction one that is still undecided is said to hang.
+const TRANSACTIONS_MAX: u32 = 3;
 /// Changelog records between two reports of progress.
 const PROGRESS_EVERY: u64 = 10_000;
 
@@ -79,8 +81,7 @@ impl Restore {
         if let Some(by) = by {
             drop(Transactions::open(config, by, pulse, Counts::default())?);
         }
-        let wait = Duration::from_millis(config.timeouts.restore_ms.into());
-        self.offset(&self.committed, config, partition, wait).map_err(|error| match error.code {
+        self.offset(&self.committed, config, partition, undecided(config)).map_err(|error| match error.code {
             "kafka-timeout" => {
                 hanging(config, &format!("the committed offset of {}-{partition}", config.input), &error.what)
             }
@@ -186,7 +187,7 @@ impl Restore {
 
     /// Waits until everything before `end` is committed or aborted.
     fn decided(&self, config: &Config, partition: PartitionId, end: i64) -> Result<(), LogError> {
-        let deadline = Deadline::after(Duration::from_millis(config.timeouts.restore_ms.into()));
+        let deadline = Deadline::after(undecided(config));
         loop {
             let (_, stable) = self.ends(&self.committed, config, partition)?;
             if stable >= end {
@@ -241,13 +242,19 @@ impl Restore {
 }
 
 /// The error for a transaction that nobody ends.
+/// How long somebody's transaction may stay undecided before that is said: the broker ends one by itself well within this.
+fn undecided(config: &Config) -> Duration {
+    let timeouts = &config.timeouts;
+    Duration::from_millis(timeouts.transaction_ms.saturating_mul(TRANSACTIONS_MAX).min(timeouts.restore_ms).into())
+}
+
 fn hanging(config: &Config, what: &str, detail: &str) -> LogError {
     LogError {
         code: "transaction-hanging",
         what: format!(
             "{what} has been held back by an undecided transaction for more than {} ms ({detail}). The broker ends one by itself after its \
              time-out; one that stays is found with kafka-transactions.sh find-hanging and ended with kafka-transactions.sh abort",
-            config.timeouts.restore_ms
+            undecided(config).as_millis()
         ),
         who: Who::Operations,
         retry: true,
