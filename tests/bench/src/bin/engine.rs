@@ -23,6 +23,9 @@ struct Options {
     rounds: usize,
 }
 
+/// So many rules want the same events.
+const RULES: [usize; 3] = [1, 4, 16];
+
 fn main() {
     let options = Options::parse();
     let mut sandboxed = Bench::new(Shape::default(), component());
@@ -50,6 +53,24 @@ fn main() {
         Reach::AtMost(2.0),
         "component against plain Rust, same run",
     );
+    let mut single = f64::NAN;
+    for rules in RULES {
+        let mut bench = Bench::new(Shape::default(), Inside::new(rules));
+        bench.run(options.warm / rules);
+        let events = options.events / rules;
+        let times = (0..options.rounds).map(|_| bench.run(events).as_nanos() as f64 / events as f64);
+        let each = median(times.collect()) / rules as f64;
+        let how = format!(
+            "{rules} rules as plain Rust that all want every event of payments, each with state and timers of its own"
+        );
+        tell(&format!("growth-rules-{rules}-ns-per-event-and-rule"), each, "ns", Reach::Nothing, &how);
+        if rules == 1 {
+            single = each;
+        } else {
+            let how = "an event's time per rule against that with one rule: linear, or better";
+            tell(&format!("growth-rules-{rules}-ratio"), each / single, "ratio", Reach::AtMost(1.2), how);
+        }
+    }
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
