@@ -10,7 +10,20 @@ use xtask::workspace::Workspace;
 pub struct Brokers {
     /// To kill, terminate and restart.
     pub cluster: Cluster,
-    folder: TempDir,
+    folder: Folder,
+}
+
+/// Goes with the brokers, but not where a test fails: what they wrote says why.
+struct Folder(TempDir);
+
+impl Drop for Folder {
+    #[allow(clippy::print_stderr, reason = "it is read by whoever reads the failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+            eprintln!("what the brokers wrote stays in {}", self.0.path().display());
+        }
+    }
 }
 
 impl Brokers {
@@ -38,7 +51,7 @@ impl Brokers {
         let dir = folder.path().join("brokers");
         let jars = install(&workspace).expect("Kafka can be had");
         let cluster = Cluster::start(&jars, &options(dir)).expect("it starts");
-        Self { cluster, folder }
+        Self { cluster, folder: Folder(folder) }
     }
 
     /// Kills the broker and starts it again.

@@ -176,6 +176,7 @@ impl Member {
 
 impl Drop for Member {
     /// Where a test fails, what it has said belongs to the failure.
+    #[allow(clippy::print_stderr, reason = "it is read by whoever reads the failure")]
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("process {} has said:\n{}", self.pid, self.rest());
