@@ -1,8 +1,8 @@
 //! The rule, visited as the runtime does.
 
 use tillwatch_sdk::{
-    Finding, Instant, Updated, Value,
-    native::{Key, Native},
+    Instant, Value,
+    native::{Key, Native, said},
 };
 use tillwatch_wit::contract::Action;
 
@@ -43,45 +43,8 @@ impl Bench {
     }
 
     fn said(&mut self, actions: Vec<Action>) -> Vec<String> {
-        let mut lines = Vec::new();
-        for action in actions {
-            match action {
-                Action::Derive(derived) => {
-                    assert_eq!(derived.event, "pos.evidence.sign");
-                    let value = |name: &str| match derived.details.iter().find(|(known, _)| known == name) {
-                        Some((_, Value::Text(text))) => text.clone(),
-                        Some((_, Value::Integer(integer))) => integer.to_string(),
-                        other => panic!("{name} is {other:?}"),
-                    };
-                    self.signs.push(format!("{} {} {}", value("cause"), value("what"), value("count")));
-                }
-                Action::Raise(Finding { kind, scope, generation, evidence, details, .. }) => {
-                    let scope = scope.unwrap_or_default();
-                    lines.push(format!(
-                        "raise {kind} {scope} {generation} {} by {}",
-                        verdict(&details),
-                        evidence.len()
-                    ));
-                }
-                Action::Update(Updated { finding, details, .. }) => {
-                    lines.push(format!("update {finding} {}", verdict(&details)))
-                }
-                Action::Clear(cleared) => lines.push(format!("clear {} {}", cleared.kind, cleared.resolution)),
-                other => panic!("the rule may not do {other:?}"),
-            }
-        }
-        lines
+        said(actions, &mut self.signs)
     }
-}
-
-fn verdict(details: &[(String, Value)]) -> String {
-    let value = |name: &str| match &details.iter().find(|(known, _)| known == name).expect("it is there").1 {
-        Value::Text(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        other => panic!("{name} is {other:?}"),
-    };
-    assert!(value("text_zh").chars().any(|letter| letter > '\u{4e00}'));
-    format!("{} {} {}", value("cause"), value("confidence"), value("runner_up"))
 }
 
 fn behind() -> Vec<(&'static str, Value)> {

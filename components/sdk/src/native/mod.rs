@@ -1,8 +1,10 @@
 //! A rule run natively, through the same codecs of pieces, state and settings as in WebAssembly: for tests, tools and measurements.
 
 mod key;
+mod said;
 
 pub use key::Key;
+pub use said::said;
 
 use tillwatch_wit::contract::{Batch, Descriptor, Instant, Trigger, Verdicts, Visit};
 
