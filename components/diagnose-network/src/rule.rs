@@ -11,6 +11,9 @@ use crate::{baseline::Baseline, settings::Settings};
 /// Bytes of an error's text that make its signature.
 const SIGNATURE_BYTES_MAX: usize = 40;
 
+/// Regions whose announcements of maintenance are kept of one host; those of more are not passed on.
+const REGIONS_MAX: usize = 16;
+
 /// Collects evidence of line, host and payments.
 #[derive(Debug)]
 pub struct DiagnoseNetwork {
@@ -28,8 +31,8 @@ pub struct Till {
     heard: Option<Instant>,
     /// It was found silent.
     silent: bool,
-    /// It is down on purpose, until then.
-    maintenance: Option<Instant>,
+    /// It is down on purpose, until then, by region: gateways of several regions may speak of a host under one name.
+    maintenance: Vec<(String, Instant)>,
 }
 
 impl Rule for DiagnoseNetwork {
@@ -120,7 +123,7 @@ impl Rule for DiagnoseNetwork {
             "pos.app.state" => self.app(&mut till, visit, out),
             "pos.host.sample" => self.host(&mut till, visit, out),
             "pos.finding.cleared" => self.cleared(&till, visit, out),
-            _ => self.stuck(&mut till, visit, out),
+            _ => self.stuck(&till, visit, out),
         }
         self.wake(&till, out);
         *state = Some(till).filter(|till| *till != Till::default());
@@ -248,24 +251,21 @@ impl DiagnoseNetwork {
 
     /// Maintenance has an end that nobody has told: it is taken to last for `maintenance_ms`, and is announced again while it goes on.
     fn notice(&self, till: &mut Till, about: String, now: Instant, out: &mut Out<'_>) {
-        if till.maintenance.is_some_and(|until| now < until) {
+        let region = &till.collector.cohorts().region;
+        till.maintenance.retain(|(_, until)| now < *until);
+        if till.maintenance.len() >= REGIONS_MAX || till.maintenance.iter().any(|(known, _)| known == region) {
             return;
         }
         let until = now.saturating_add(self.settings.maintenance_ms);
-        till.maintenance = Some(until);
+        till.maintenance.push((region.clone(), until));
         out.derive(Notice { cohorts: till.collector.cohorts().clone(), about, from: now, until }.derived());
     }
 
-    /// A finding about a payment is open, or its cause is known. A warning is a sign of the host, and nothing that is stuck.
-    fn stuck(&self, till: &mut Till, visit: &Visit<'_>, out: &mut Out<'_>) {
+    /// A finding about a payment is open, or its cause is known. A warning is nothing that is stuck, and no sign of the host either: whatever
+    /// holds a payment up makes it slow first.
+    fn stuck(&self, till: &Till, visit: &Visit<'_>, out: &mut Out<'_>) {
         let (Some(finding), Some(kind), Some(txn)) = (visit.finding(), visit.kind(), visit.txn()) else { return };
         let raised = visit.event() == "pos.finding.raised";
-        if kind == "slow-answer" {
-            if raised {
-                self.sign(till, visit, N4, "slow", 30);
-            }
-            return;
-        }
         if !self.settings.stuck_kinds.iter().any(|known| known == kind) || !raised && visit.cause().is_none() {
             return;
         }
@@ -301,7 +301,9 @@ impl DiagnoseNetwork {
 
 /// Maintenance that was announced is over.
 fn over(till: &mut Till, about: String, now: Instant, out: &mut Out<'_>) {
-    if till.maintenance.take().is_some() {
+    let known = till.maintenance.len();
+    till.maintenance.retain(|(region, _)| *region != till.collector.cohorts().region);
+    if till.maintenance.len() < known {
         out.derive(Notice { cohorts: till.collector.cohorts().clone(), about, from: now, until: now }.derived());
     }
 }
