@@ -134,7 +134,7 @@ impl DiagnoseSoftware {
     fn app(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
         till.behind.state(&self.settings, scope, visit, out);
         if till.behind.is_behind(visit.at()) {
-            self.sign(till, visit, ("S4", "behind", 50));
+            self.sign(till, visit, ("S4", "behind", 30));
         }
         if visit.state() == Some("updated") {
             self.sign(till, visit, ("S3", "updated", 20));
