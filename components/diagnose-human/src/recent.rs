@@ -28,6 +28,12 @@ impl Recent {
         self.events.len()
     }
 
+    /// When the latest of them was.
+    #[must_use]
+    pub fn latest(&self) -> Option<Instant> {
+        self.events.iter().map(|(when, ..)| *when).max()
+    }
+
     /// When the next of them counts no longer; none: there is none.
     #[must_use]
     pub fn wake(&self, window_ms: i64) -> Option<Instant> {

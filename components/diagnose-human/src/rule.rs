@@ -63,7 +63,9 @@ impl Rule for DiagnoseHuman {
         FieldId::STATE,
         FieldId::ACTION,
         FieldId::DWELL_MS,
+        FieldId::FINDING,
         FieldId::KIND,
+        FieldId::TXN,
         FieldId::RULE,
     ];
     const CAPABILITIES: &'static [&'static str] = &[
@@ -75,6 +77,10 @@ impl Rule for DiagnoseHuman {
         "update:customers-waiting",
         "finding:operator-slips",
         "update:operator-slips",
+        "update:no-answer",
+        "update:approved-undelivered",
+        "update:late-approval",
+        "update:reversal-missing",
         "derive:pos.evidence.sign",
     ];
 
@@ -111,6 +117,7 @@ impl Rule for DiagnoseHuman {
             _ => {
                 if visit.rule() != Some(ID) {
                     till.trouble = Some(visit.at());
+                    till.slips.stuck(visit, out);
                 }
             }
         }
@@ -178,8 +185,14 @@ impl DiagnoseHuman {
         if till.slips.authorize(&self.settings, scope, visit, out) {
             self.sign(till, visit, ("P4", "second-attempt", 70), None);
         }
-        if !till.operator.is_empty() {
-            till.help.payment(&self.settings, scope, out);
+        if !till.operator.is_empty()
+            && let Some(block) = till.help.payment(&self.settings, scope, out)
+        {
+            // As strong as a finding, or a number for comparison alone.
+            let percent = if block.found { 50 } else { 10 };
+            let kind = Kind { cause: "P1", what: "block", percent };
+            let sums = (block.actions, block.payments);
+            till.collector.count(&self.settings.evidence, visit, kind, sums, None);
         }
     }
 
@@ -199,11 +212,15 @@ impl DiagnoseHuman {
                 till.help.action();
             }
             "help" | "retry" | "wrong-key" | "amount-edit" | "manual-entry" => {
-                let cause = if matches!(action, "wrong-key" | "amount-edit") { "P4" } else { "P1" };
-                self.sign(till, visit, (cause, action, 20), Some(dwell));
+                // A slip is quick: who takes long over a key is looking for it.
+                let slip = matches!(action, "wrong-key" | "amount-edit") && dwell <= settings.dwell_ms;
+                self.sign(till, visit, (if slip { "P4" } else { "P1" }, action, 20), Some(dwell));
+                // Whoever retries a payment, or what a slip has spoilt, needs no help for it.
+                let own = visit.subject().is_some() || till.slips.just(visit.when(), settings.dwell_ms);
                 match action {
+                    "retry" if own => {}
                     "help" | "retry" => till.help.action(),
-                    "wrong-key" | "amount-edit" => till.slips.slip(settings, scope, visit, out),
+                    _ if slip => till.slips.slip(settings, scope, visit, out),
                     _ => {}
                 }
             }

@@ -13,8 +13,8 @@ pub struct Settings {
     pub evidence: Pace,
     /// Payments over which help and dwell are counted (P1).
     pub payments_min: u32,
-    /// Help, cancels, retries and long dwell in a hundred payments above which they are a finding (P1): the 95th percentile of operators
-    /// as the second stage or a manager knows it.
+    /// Help, cancels, retries and long dwell in a hundred payments from above which they are a finding (P1) that the second stage compares
+    /// with peers.
     pub actions_per_100: u32,
     /// A dwell that counts by itself, ms (P1).
     pub dwell_ms: i64,
@@ -41,7 +41,7 @@ impl Default for Settings {
         Self {
             evidence: Pace::default(),
             payments_min: 30,
-            actions_per_100: 25,
+            actions_per_100: 15,
             dwell_ms: 10_000,
             prompt_ms: 30_000,
             prompts_min: 3,

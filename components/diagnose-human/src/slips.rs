@@ -1,7 +1,8 @@
-//! Slips (P4): a cancel after the approval, a second attempt while the first is not known, amounts corrected and wrong keys pressed.
+//! Slips (P4): a cancel after the approval, a second attempt while the first is not known, amounts corrected and wrong keys pressed; and which
+//! payments are stuck by them, or because the customer never confirmed.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Instant, Out, Severity, Visit, cause::Verdict, payment::Outcome, standing};
+use tillwatch_sdk::{Instant, Out, Severity, Updated, Visit, cause::Verdict, payment::Outcome, standing};
 
 use crate::{recent::Recent, settings::Settings};
 
@@ -14,6 +15,12 @@ const TXN_BYTES_MAX: usize = 128;
 /// How long a sale without an answer is the one that a second attempt repeats, ms (`t_duplicate` of domain.md).
 const DUPLICATE_MS: i64 = 120_000;
 
+/// Sales that were begun again and are remembered; their findings come within two minutes.
+const REPEATED_MAX: usize = 4;
+
+/// Kinds of finding that may come of a sale that was given up, or that the customer left.
+const KINDS: [&str; 4] = ["no-answer", "approved-undelivered", "late-approval", "reversal-missing"];
+
 /// The sale at the till, as far as slips go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sale {
@@ -22,12 +29,16 @@ struct Sale {
     begun: Instant,
     /// It is answered: whether it was approved.
     approved: Option<bool>,
+    /// The host waits for the customer.
+    asked: bool,
 }
 
 /// What is remembered of slips.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slips {
     sale: Option<Sale>,
+    /// The latest sales that were begun again.
+    repeated: Vec<String>,
     recent: Recent,
 }
 
@@ -46,8 +57,15 @@ impl Slips {
             open && sale.txn != txn && sale.amount.is_some() && sale.amount == visit.amount()
         });
         let repeat = self.sale.as_ref().is_some_and(|sale| sale.txn == txn);
+        if again {
+            if self.repeated.len() == REPEATED_MAX {
+                self.repeated.remove(0);
+            }
+            self.repeated.extend(self.sale.take().map(|sale| sale.txn));
+        }
         if !repeat {
-            self.sale = Some(Sale { txn: txn.to_owned(), amount: visit.amount(), begun: visit.when(), approved: None });
+            let (txn, amount, begun) = (txn.to_owned(), visit.amount(), visit.when());
+            self.sale = Some(Sale { txn, amount, begun, approved: None, asked: false });
         }
         if again {
             self.recent.add(settings.slips_window_ms, visit);
@@ -67,9 +85,30 @@ impl Slips {
             match outcome {
                 Outcome::Approved => sale.approved = Some(true),
                 Outcome::Declined => sale.approved = Some(false),
-                Outcome::Open => {}
+                Outcome::Open => sale.asked |= visit.outcome() == Some("pending"),
             }
         }
+    }
+
+    /// A payment is stuck: why, where the till knows. One that was begun again was given up by a hand; one of which the host last said that it
+    /// waits for the customer waits for nothing else.
+    pub fn stuck(&self, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let (Some(finding), Some(kind), Some(txn)) = (visit.finding(), visit.kind(), visit.txn()) else { return };
+        if !KINDS.contains(&kind) {
+            return;
+        }
+        let asked = |sale: &&Sale| sale.txn == txn && sale.asked && sale.approved.is_none();
+        let (cause, percent, said) = if self.repeated.iter().any(|known| known == txn) {
+            ("P4", 75, ("the operator gave it up and charged again before its answer", "未等应答即放弃并再次收款"))
+        } else if kind == "no-answer" && self.sale.as_ref().filter(asked).is_some() {
+            ("customer", 75, ("the customer was asked to confirm and did not", "已请顾客确认,顾客未确认"))
+        } else {
+            return;
+        };
+        let verdict = Verdict { cause, percent, runner_up: "N4", said: (said.0.to_owned(), said.1.to_owned()) };
+        let about = (format!("Payment {txn}"), format!("支付 {txn}"));
+        let details = verdict.details((&about.0, &about.1));
+        out.update(Updated { finding: finding.to_owned(), severity: None, evidence: Vec::new(), details });
     }
 
     /// The operator cancels; whether the sale was approved already.
@@ -92,6 +131,12 @@ impl Slips {
             let said = (format!("{count} slips in {minutes} min"), format!("{minutes} 分钟内误操作 {count} 次"));
             self.recent.say(kind(scope), &Verdict { cause: "P4", percent: 55, runner_up: "P1", said }, out);
         }
+    }
+
+    /// Whether one was made within this time.
+    #[must_use]
+    pub fn just(&self, now: Instant, within_ms: i64) -> bool {
+        self.recent.latest().is_some_and(|latest| now - latest <= within_ms)
     }
 
     /// When something counts no longer.
