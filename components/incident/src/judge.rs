@@ -5,7 +5,7 @@
 use tillwatch_sdk::Instant;
 
 use crate::{
-    scan::Family,
+    scan::{Family, rank},
     state::{Region, Seen, Waiting, word_of},
 };
 
@@ -13,14 +13,16 @@ use crate::{
 const POINTS_MIN: i64 = 30;
 /// Points that the best must have before the second.
 const LEAD_MIN: i64 = 5;
+/// Points and lead from which a decision is not put off for more to come in.
+const CLEAR: (i64, i64) = (60, 25);
 /// What telemetry that is as strong as can be adds.
 const SIGN_POINTS: i64 = 70;
-/// Of that, for signs of scopes that only overlap with the one in question.
-const OVERLAP_PERCENT: i64 = 60;
+/// Of that, for signs of scopes that are wider than the one in question: they may have another fault.
+const WIDER_PERCENT: i64 = 80;
+/// Observations from which on telemetry without a fault speaks against one.
+const WELL_MIN: i64 = 5;
 /// Announced maintenance is sure but for what else may have broken meanwhile, percent.
 const ANNOUNCED: u8 = 95;
-/// Nothing is surer, percent.
-const SURE_MAX: i64 = 95;
 /// Events that an answer names.
 const EVIDENCE_MAX: usize = 8;
 
@@ -31,6 +33,8 @@ pub struct Verdict {
     pub cause: &'static str,
     /// How sure, percent.
     pub percent: u8,
+    /// More evidence would hardly change it.
+    pub clear: bool,
     /// What else it may be.
     pub runner_up: Option<&'static str>,
     /// Events that say so: type, id, time.
@@ -42,17 +46,18 @@ type Place = (&'static str, Family, &'static [(&'static str, i64)]);
 
 const PLACES: &[Place] = &[
     ("terminal", Family::Way, &[("H4", 20), ("N3", 15), ("N2", 10), ("S4", 10)]),
-    ("site", Family::Way, &[("N3", 30), ("N1", 22), ("N2", 22)]),
+    ("site", Family::Way, &[("N3", 30), ("N1", 22), ("N2", 22), ("S4", 10)]),
     ("host", Family::Way, &[("N4", 45), ("N2", 15), ("S3", 10)]),
     ("acquirer", Family::Way, &[("N4", 40), ("S3", 15), ("N2", 10)]),
-    ("version", Family::Way, &[("S3", 35), ("S1", 30), ("S4", 15)]),
+    ("version", Family::Way, &[("S3", 35), ("S1", 30), ("S4", 25)]),
     ("operator", Family::Way, &[("P4", 20), ("H4", 10)]),
     ("region", Family::Way, &[("N4", 20), ("maintenance", 15)]),
-    ("terminal", Family::Terminal, &[("H4", 45), ("S1", 15), ("S4", 15)]),
-    ("site", Family::Terminal, &[("S4", 20), ("S1", 20)]),
-    ("host", Family::Terminal, &[("S3", 30), ("S1", 20)]),
-    ("version", Family::Terminal, &[("S1", 45), ("S4", 20), ("S3", 15)]),
-    ("operator", Family::Terminal, &[("P4", 15)]),
+    ("terminal", Family::Terminal, &[("H4", 45), ("S1", 15)]),
+    ("site", Family::Terminal, &[("S1", 30), ("H4", 10)]),
+    ("host", Family::Terminal, &[("S1", 30)]),
+    ("acquirer", Family::Terminal, &[("S1", 30)]),
+    ("version", Family::Terminal, &[("S1", 45), ("H4", 15)]),
+    ("region", Family::Terminal, &[("S1", 30)]),
     ("terminal", Family::Printing, &[("H1", 50), ("H4", 10)]),
     ("site", Family::Printing, &[("H1", 35), ("S1", 10)]),
     ("version", Family::Printing, &[("S1", 40), ("H1", 10)]),
@@ -67,6 +72,17 @@ const PLACES: &[Place] = &[
     ("operator", Family::Operator, &[("P4", 60), ("P1", 15)]),
     ("site", Family::Operator, &[("P4", 45), ("P1", 20)]),
 ];
+
+/// The causes of which a fault may break the chain there: telemetry of others is about something else.
+fn fitting(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Way => &["H3", "H4", "N1", "N2", "N3", "N4", "P4", "S1", "S3", "S4"],
+        Family::Terminal => &["H3", "H4", "S1"],
+        Family::Printing => &["H1", "H4", "S1"],
+        Family::Ledger => &["S1", "S2"],
+        Family::Operator => &["P1", "P4"],
+    }
+}
 
 /// Causes with points.
 type Points = Vec<(&'static str, i64)>;
@@ -83,21 +99,25 @@ fn entry<'a>(points: &'a mut Points, cause: &'static str) -> &'a mut i64 {
 #[must_use]
 pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting], now: Instant) -> Verdict {
     if announced(region, scope, members, now) {
-        return Verdict { cause: "maintenance", percent: ANNOUNCED, runner_up: None, evidence: Vec::new() };
+        return Verdict {
+            cause: "maintenance",
+            percent: ANNOUNCED,
+            clear: true,
+            runner_up: None,
+            evidence: Vec::new(),
+        };
     }
     let mut points: Points = Vec::new();
     let place = PLACES.iter().find(|(word, at, _)| *word == word_of(scope) && *at == family);
     for (cause, prior) in place.map_or(&[][..], |(.., causes)| causes) {
-        *entry(&mut points, known(cause)) += prior;
+        *entry(&mut points, cause) += prior;
     }
-    let signs = signs(region, scope, members);
-    let mut strongest: Points = Vec::new();
-    for (cause, said, _) in &signs {
-        let most = entry(&mut strongest, cause);
-        *most = (*most).max(*said);
-    }
-    for (cause, said) in strongest {
-        *entry(&mut points, cause) += said;
+    for cause in fitting(family) {
+        match telemetry(region, scope, members, cause) {
+            Telemetry::Points(more) => *entry(&mut points, cause) += more,
+            Telemetry::Well => *entry(&mut points, cause) = 0,
+            Telemetry::Silent => {}
+        }
     }
     for (cause, heard) in hints(members) {
         let most = entry(&mut points, cause);
@@ -107,17 +127,28 @@ pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting],
     ranked.sort_unstable_by_key(|(cause, points)| (-points, *cause));
     let (best, top) = ranked.first().copied().unwrap_or(("undetermined", 0));
     let (second, next) = ranked.get(1).copied().map_or((None, 0), |(cause, points)| (Some(cause), points));
-    let top = top.min(100);
-    let next = next.min(top);
-    let sure = (top * (100 + top - next) / 200).clamp(5, SURE_MAX);
-    let sure = u8::try_from(sure).expect("invariant: it is clamped to 5 to 95");
-    if top < POINTS_MIN || top - next < LEAD_MIN {
+    let (top, lead) = (top.min(100), (top.min(100) - next).max(0));
+    if top < POINTS_MIN || lead < LEAD_MIN {
         let runner_up = (best != "undetermined").then_some(best);
-        return Verdict { cause: "undetermined", percent: 100 - sure.max(50), runner_up, evidence: Vec::new() };
+        return Verdict { cause: "undetermined", percent: 50, clear: false, runner_up, evidence: Vec::new() };
     }
-    let events = signs.iter().filter(|(cause, ..)| *cause == best).filter_map(|(.., seen)| seen.event.clone());
-    let evidence = events.take(EVIDENCE_MAX).collect();
-    Verdict { cause: best, percent: sure, runner_up: second.filter(|_| next > 0), evidence }
+    let evidence = about(region, scope, members, best).filter_map(|(_, seen, _)| seen.event.clone());
+    Verdict {
+        cause: best,
+        percent: sure(top * (100 + lead) / 200),
+        clear: top >= CLEAR.0 && lead >= CLEAR.1,
+        runner_up: second.filter(|_| next > 0),
+        evidence: evidence.take(EVIDENCE_MAX).collect(),
+    }
+}
+
+/// How often decisions from so many points on were right, percent: counted on the list of seeds that rules are tuned on, one more wrong and one
+/// more right added to each row, and rounded down (docs/score.md).
+const CALIBRATION: [(i64, u8); 7] = [(0, 75), (20, 80), (30, 85), (50, 88), (65, 90), (80, 93), (90, 95)];
+
+/// Points of a decision as what they are worth, percent.
+fn sure(points: i64) -> u8 {
+    CALIBRATION.iter().rev().find(|(from, _)| points >= *from).map_or(0, |(_, percent)| *percent)
 }
 
 /// Whether what is stuck is what was announced, or most of it.
@@ -127,56 +158,82 @@ fn announced(region: &Region, scope: &str, members: &[&Waiting], now: Instant) -
     open().any(|notice| notice.about == scope) || (!members.is_empty() && covered * 2 > members.len())
 }
 
-/// What telemetry of the scope, and of scopes that its members are part of, says for each cause, in points.
-fn signs<'a>(region: &'a Region, scope: &str, members: &[&Waiting]) -> Vec<(&'static str, i64, &'a Seen)> {
-    let mut found = Vec::new();
-    for ((cause, about), seen) in &region.signs {
-        let Some(cause) = tillwatch_sdk::cause::CAUSES.iter().find(|known| known.id == *cause).map(|known| known.id)
-        else {
-            continue;
-        };
-        let covered = members.iter().filter(|member| member.cohorts.within(about)).count();
-        let share = if about == scope {
-            100
-        } else if covered > 0 {
-            let [covered, all] = [covered, members.len()].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-            OVERLAP_PERCENT * covered / all
-        } else {
-            0
-        };
-        let speaks = i64::from(seen.percent) * i64::from(enough(cause, seen));
-        let points = SIGN_POINTS * share * speaks / 10_000;
-        if points > 0 {
-            found.push((cause, points, seen));
+/// What telemetry says of a cause.
+enum Telemetry {
+    /// It speaks for it.
+    Points(i64),
+    /// Enough was seen, and it was well.
+    Well,
+    /// Nothing.
+    Silent,
+}
+
+/// The signs of a cause that are about the scope or places of its members, each with how many members it is about.
+fn about<'a>(
+    region: &'a Region,
+    scope: &'a str,
+    members: &'a [&Waiting],
+    cause: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a Seen, i64)> {
+    region.signs.iter().filter(move |((of, _), _)| of == cause).filter_map(move |((_, about), seen)| {
+        let inside = |member: &&&Waiting| about == scope || member.cohorts.within(about);
+        let count = members.iter().filter(inside).count();
+        (count > 0).then(|| (about.as_str(), seen, i64::try_from(count).unwrap_or(i64::MAX)))
+    })
+}
+
+/// All signs of a cause are taken together: many places with little each are a cohort with much.
+fn telemetry(region: &Region, scope: &str, members: &[&Waiting], cause: &str) -> Telemetry {
+    let (mut count, mut of, mut seen_at, mut points) = (0, 0, 0, 0);
+    for (place, seen, inside) in about(region, scope, members, cause) {
+        let (some, all) = seen.sums();
+        (count, of, seen_at) = (count + some, of + all, seen_at + inside);
+        // A till and whoever works there are one place.
+        let wider = rank(place) > rank(scope).max(1);
+        let share = if wider { WIDER_PERCENT } else { 100 };
+        if some > 0 {
+            points += SIGN_POINTS * share * i64::from(seen.percent) * inside;
         }
     }
-    found
+    let all = i64::try_from(members.len()).unwrap_or(i64::MAX);
+    if cause == "N3" {
+        // A sample with a round trip is one of a line that is there.
+        for (_, seen, inside) in about(region, scope, members, "N1") {
+            (of, seen_at) = (of + seen.sums().1, seen_at.max(inside));
+        }
+    }
+    if enough(cause, count, of) {
+        Telemetry::Points((points / all / 10_000).min(SIGN_POINTS))
+    } else if matches!(cause, "N1" | "N3" | "N4") && of >= WELL_MIN && seen_at >= all {
+        Telemetry::Well
+    } else {
+        Telemetry::Silent
+    }
 }
 
 /// Whether so many of all observations say it that it means something (docs/spec/domain.md, section 3).
-fn enough(cause: &str, seen: &Seen) -> bool {
-    let of_percent = |percent: i64| seen.count * 100 > seen.of * percent;
-    seen.count > 0
-        && match cause {
-            "N1" => of_percent(5),
-            "N2" => seen.count >= 3,
-            "N4" => of_percent(10),
-            _ => of_percent(20),
-        }
+fn enough(cause: &str, count: i64, of: i64) -> bool {
+    let (count_min, percent_min) = match cause {
+        "N1" => (2, 5),
+        "N2" | "S1" => (3, 0),
+        "N3" => (2, 40),
+        "N4" => (3, 10),
+        "S3" => (5, 0),
+        _ => (1, 20),
+    };
+    count >= count_min && count * 100 > of * percent_min
 }
 
-/// What rules of the terminals have found, where most of the members have it.
+/// What rules of the terminals have found, where most of the members have it. Findings of one payment have one cause.
 fn hints(members: &[&Waiting]) -> Points {
+    let known = |member: &&&Waiting| !member.cause.is_empty() && member.cause != "undetermined";
     let mut sums: Points = Vec::new();
-    for member in members.iter().filter(|member| !member.cause.is_empty() && member.cause != "undetermined") {
-        if let Some(cause) = tillwatch_sdk::cause::CAUSES.iter().find(|known| known.id == member.cause) {
-            *entry(&mut sums, cause.id) += i64::from(member.percent);
+    for member in members {
+        let Some(hint) = members.iter().filter(known).find(|other| other.txn == member.txn) else { continue };
+        if let Some(cause) = tillwatch_sdk::cause::CAUSES.iter().find(|known| known.id == hint.cause) {
+            *entry(&mut sums, cause.id) += i64::from(hint.percent);
         }
     }
     let count = i64::try_from(members.len().max(1)).unwrap_or(i64::MAX);
     sums.into_iter().map(|(cause, sum)| (cause, sum / count)).collect()
-}
-
-fn known(cause: &str) -> &'static str {
-    tillwatch_sdk::cause::by_id(cause).id
 }

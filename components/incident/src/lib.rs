@@ -4,6 +4,7 @@
 //! ([`judge`]), the life of an incident and its words. Raises no finding and sends no command.
 
 pub mod judge;
+pub mod peers;
 pub mod rule;
 pub mod scan;
 pub mod settings;

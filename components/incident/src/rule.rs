@@ -1,23 +1,28 @@
 //! The rule: what it hears of a region, when it decides, and what it says.
 
 use tillwatch_sdk::{
-    Evidence, FieldId, Incident, Instant, Out, Rule, Scope, Severity, Told, Turn, Value, Visit, cause,
+    Details, Evidence, FieldId, Incident, Instant, Out, Rule, Scope, Severity, Told, Turn, Value, Visit, cause,
     evidence::{self, Census, Ended, Notice, Sign, Stuck},
     ids,
 };
 
 use crate::{
     judge::{Verdict, judge},
+    peers::BLOCK,
     scan::{self, Family},
     settings::Settings,
     state::{Cohort, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member, word_of},
     words,
 };
 
-/// Percent from which a decision is not put off for more to come in.
-const SURE: u8 = 60;
+/// How often a decision that is put off is thought over, ms.
+const AGAIN_MS: i64 = 5_000;
+/// Strength of a block's sign from which on a rule has a finding of it.
+const HELP_FOUND: f64 = 0.4;
+/// How sure it is that an operator needs training who needs more help than peers, percent.
+const ABOVE_PEERS: u8 = 85;
 /// Percent below which an incident may be explained by a wider one of another cause.
-const DOUBTFUL: u8 = 50;
+const DOUBTFUL: u8 = 86;
 
 /// Finds incidents.
 #[derive(Debug)]
@@ -63,6 +68,7 @@ impl Rule for IncidentRule {
         "update:double-charge-risk",
         "update:double-charge",
         "update:unresolved",
+        "update:operator-help",
     ];
 
     type Settings = Settings;
@@ -83,7 +89,11 @@ impl Rule for IncidentRule {
             }
             evidence::SIGN => {
                 let Some(sign) = evidence::read::<Sign>(visit, out) else { return };
-                region.sign(&sign, at);
+                if sign.cause == "P1" && sign.what == BLOCK {
+                    compare(&mut region, &sign, out);
+                } else {
+                    region.sign(&sign, at);
+                }
             }
             evidence::NOTICE => {
                 let Some(notice) = evidence::read::<Notice>(visit, out) else { return };
@@ -118,6 +128,24 @@ impl Rule for IncidentRule {
     }
 }
 
+/// A block of an operator's payments: where their rule has a finding of it, that is told whether peers do better.
+fn compare(region: &mut Region, sign: &Sign, out: &mut Out<'_>) {
+    let Some(above) = region.peers.block(sign.count, sign.of) else { return };
+    if sign.strength < HELP_FOUND {
+        return;
+    }
+    let (cause, percent) = if above { ("P1", ABOVE_PEERS) } else { ("undetermined", 50) };
+    let verdict = Verdict { cause, percent, clear: true, runner_up: Some("H4"), evidence: Vec::new() };
+    out.tell(Told {
+        finding: ids::finding("diagnose-human", "operator-help", &sign.about, ""),
+        kind: "operator-help".to_owned(),
+        scope: sign.about.clone(),
+        severity: None,
+        evidence: Vec::new(),
+        details: details(&verdict),
+    });
+}
+
 /// Whether a kind of finding is one about a payment that is stuck.
 fn known(kind: &str) -> bool {
     IncidentRule::CAPABILITIES.iter().any(|may| may.strip_prefix("update:") == Some(kind))
@@ -140,7 +168,9 @@ fn ends(region: &mut Region, ended: &Ended) {
 impl IncidentRule {
     fn wake(&self, region: &Region, now: Instant, out: &mut Out<'_>) {
         let Settings { gather_ms, alone_ms, update_every_ms, quiet_ms, .. } = self.settings;
+        let unsure = region.waiting.iter().any(|waiting| now - waiting.at >= gather_ms && now - waiting.at < alone_ms);
         let waiting = region.waiting.iter().flat_map(|waiting| [waiting.at + gather_ms, waiting.at + alone_ms]);
+        let waiting = waiting.chain(unsure.then_some(now + AGAIN_MS));
         let incidents = region.incidents.iter().flat_map(|open| {
             let update = open.changed.then_some(open.said_at + update_every_ms);
             [Some(open.joined_at + quiet_ms), update].into_iter().flatten()
@@ -201,7 +231,7 @@ impl IncidentRule {
         let Some(found) = scan::best(region, &stuck, &self.settings) else { return false };
         let members: Vec<&Waiting> = stuck.into_iter().filter(|waiting| waiting.cohorts.within(&found.scope)).collect();
         let verdict = judge(region, &found.scope, family, &members, now);
-        if verdict.percent < SURE && !full && oldest < self.settings.alone_ms {
+        if !verdict.clear && !full && oldest < self.settings.alone_ms {
             return false;
         }
         let members: Vec<Waiting> = members.into_iter().cloned().collect();
@@ -339,6 +369,7 @@ fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {
     let verdict = Verdict {
         cause: cause::by_id(&open.cause).id,
         percent: open.percent,
+        clear: true,
         runner_up: open.runner_up.as_deref().map(|cause| cause::by_id(cause).id),
         evidence: open.evidence.clone(),
     };
@@ -346,13 +377,18 @@ fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {
     out.tell(told(joined, &verdict, Some(id)));
 }
 
-fn told(waiting: &Waiting, verdict: &Verdict, incident: Option<String>) -> Told {
+fn details(verdict: &Verdict) -> Details {
     let mut details = vec![
         ("cause".to_owned(), Value::from(verdict.cause)),
         ("confidence".to_owned(), Value::Number(f64::from(verdict.percent) / 100.0)),
     ];
     details.extend(verdict.runner_up.map(|cause| ("runner_up".to_owned(), Value::from(cause))));
     details.push(("runbook".to_owned(), Value::from(cause::by_id(verdict.cause).runbook)));
+    details
+}
+
+fn told(waiting: &Waiting, verdict: &Verdict, incident: Option<String>) -> Told {
+    let mut details = details(verdict);
     details.extend(incident.map(|id| ("incident".to_owned(), Value::from(id))));
     Told {
         finding: waiting.finding.clone(),

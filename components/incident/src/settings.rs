@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct Settings {
     /// How long a stuck payment waits for company before it is judged, ms.
     pub gather_ms: i64,
-    /// How long one that has found no cohort is alone before its terminal is judged, ms.
+    /// How long evidence is waited for where what came does not decide, and company before a terminal is judged alone, ms.
     pub alone_ms: i64,
     /// Least time between two updates of an incident, ms.
     pub update_every_ms: i64,
@@ -32,7 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             gather_ms: 2_000,
-            alone_ms: 15_000,
+            alone_ms: 45_000,
             update_every_ms: 10_000,
             quiet_ms: 120_000,
             sign_ms: 300_000,

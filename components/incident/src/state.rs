@@ -9,6 +9,8 @@ use tillwatch_sdk::{
     evidence::{Cohorts, Notice, Sign, Stuck},
 };
 
+use crate::peers::Peers;
+
 /// The window in which cohorts are compared, ms.
 pub const WINDOW_MS: i64 = 300_000;
 /// How fine it slides, ms.
@@ -17,7 +19,7 @@ const SLOT_MS: i64 = 30_000;
 pub const COHORTS_MAX: usize = 512;
 /// Stuck payments that wait to be judged; when one more comes, they are judged at once.
 pub const WAITING_MAX: usize = 128;
-/// Signs by cause and scope; the one that was seen longest ago gives way.
+/// Signs by cause and scope; one that says that all is well gives way, then the one that was seen longest ago.
 pub const SIGNS_MAX: usize = 128;
 /// Announced windows; the one that ends first gives way.
 pub const NOTICES_MAX: usize = 32;
@@ -25,7 +27,7 @@ pub const NOTICES_MAX: usize = 32;
 pub const INCIDENTS_MAX: usize = 32;
 /// Findings of all open incidents whose end is awaited; the end of more is not in the report.
 pub const MEMBERS_MAX: usize = 2_048;
-/// Scopes and causes whose incidents are counted; the first by name give way, and begin at 1 again.
+/// Scopes and causes whose incidents are counted; the oldest gives way, and begins at 1 again.
 pub const GENERATIONS_MAX: usize = 256;
 /// Longer names are not kept: such a record speaks of the region alone.
 pub const NAME_BYTES_MAX: usize = 96;
@@ -38,13 +40,15 @@ pub struct Region {
     /// Stuck payments that no incident explains yet.
     pub waiting: Vec<Waiting>,
     /// By cause and what would be at fault.
-    pub signs: BTreeMap<(String, String), Seen>,
+    pub signs: Vec<((String, String), Seen)>,
     /// What was announced.
     pub notices: Vec<Announced>,
     /// What is open.
     pub incidents: Vec<Open>,
+    /// What is usual of operators.
+    pub peers: Peers,
     /// How many incidents there were, by scope and cause.
-    pub generations: BTreeMap<(String, String), u32>,
+    pub generations: Vec<((String, String), u32)>,
 }
 
 /// Counts in the window, by slot.
@@ -147,16 +151,33 @@ pub struct Seen {
     pub count: i64,
     /// See `count`.
     pub of: i64,
+    /// The same of the slot before.
+    pub before: (i64, i64),
     /// The strongest of those that say so, percent.
     pub percent: u8,
-    /// The strongest of those that speak against it, percent.
-    pub against: u8,
-    /// When it began.
+    /// When the slot began.
     pub since: Instant,
     /// When it was last seen.
     pub last: Instant,
     /// The event that says it best: type, id, time.
     pub event: Option<(String, String, Instant)>,
+}
+
+impl Seen {
+    /// Observations that say so, and all, of the last one to two slots.
+    #[must_use]
+    pub fn sums(&self) -> (i64, i64) {
+        (self.count.saturating_add(self.before.0), self.of.saturating_add(self.before.1))
+    }
+
+    /// A slot is over: what was seen long ago says nothing of now.
+    fn slide(&mut self, at: Instant, slot_ms: i64) {
+        let passed = at - self.since;
+        if passed >= slot_ms {
+            self.before = if passed < 2 * slot_ms { (self.count, self.of) } else { (0, 0) };
+            (self.count, self.of, self.since) = (0, 0, at);
+        }
+    }
 }
 
 /// Maintenance as it was announced.
@@ -263,19 +284,22 @@ impl Region {
             return;
         }
         let key = (sign.cause.clone(), sign.about.clone());
-        if !self.signs.contains_key(&key) && self.signs.len() >= SIGNS_MAX {
-            let oldest = self.signs.iter().min_by_key(|(_, seen)| seen.last).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.signs.remove(&key));
-        }
-        let seen = self.signs.entry(key).or_insert_with(|| Seen { since: at, ..Seen::default() });
-        let percent = percent(sign.strength.abs());
+        // Shares are those of two minutes, counts those of five (docs/spec/domain.md, section 3).
+        let slot_ms = if matches!(sign.cause.as_str(), "N1" | "N4") { 60_000 } else { WINDOW_MS / 2 };
+        let index = self.signs.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            if self.signs.len() >= SIGNS_MAX {
+                let least = self.signs.iter().enumerate().min_by_key(|(_, (_, seen))| (seen.percent > 0, seen.last));
+                least.map(|(index, _)| index).into_iter().for_each(|index| drop(self.signs.remove(index)));
+            }
+            self.signs.push((key, Seen { since: at, ..Seen::default() }));
+            self.signs.len() - 1
+        });
+        let seen = &mut self.signs[index].1;
+        seen.slide(at, slot_ms);
         if sign.strength > 0.0 {
-            seen.percent = seen.percent.max(percent);
-            seen.last = at;
-        } else {
-            seen.against = seen.against.max(percent);
+            seen.percent = seen.percent.max(percent(sign.strength));
         }
-        seen.last = seen.last.max(seen.since);
+        seen.last = at;
         seen.count = seen.count.saturating_add(sign.count.max(0));
         seen.of = seen.of.saturating_add(sign.of.max(sign.count).max(0));
         if seen.event.is_none() && !sign.event_id.is_empty() && sign.event_id.len() <= NAME_BYTES_MAX {
@@ -326,7 +350,7 @@ impl Region {
         self.payments.values_mut().for_each(|window| window.forget(now));
         self.payments.retain(|_, window| window.sum() > 0);
         self.waiting.retain(|waiting| now - waiting.at < WINDOW_MS);
-        self.signs.retain(|_, seen| now - seen.last < sign_ms);
+        self.signs.retain(|(_, seen)| now - seen.last < sign_ms);
         self.notices.retain(|notice| notice.until > now);
     }
 
@@ -338,11 +362,15 @@ impl Region {
 
     /// The next generation of incidents of a scope and cause.
     pub fn next_generation(&mut self, scope: &str, cause: &str) -> u32 {
-        let key = (scope.to_owned(), cause.to_owned());
-        if !self.generations.contains_key(&key) && self.generations.len() >= GENERATIONS_MAX {
-            self.generations.pop_first();
-        }
-        let generation = self.generations.entry(key).or_insert(0);
+        let known = |((of, why), _): &((String, String), u32)| of == scope && why == cause;
+        let index = self.generations.iter().position(known).unwrap_or_else(|| {
+            if self.generations.len() >= GENERATIONS_MAX {
+                self.generations.remove(0);
+            }
+            self.generations.push(((scope.to_owned(), cause.to_owned()), 0));
+            self.generations.len() - 1
+        });
+        let generation = &mut self.generations[index].1;
         *generation += 1;
         *generation
     }

@@ -241,6 +241,110 @@ fn a_sites_router_and_an_acquirers_overload_are_two() {
 }
 
 #[test]
+fn little_at_many_sites_is_much_at_their_host() {
+    let mut bench = Bench::new();
+    bench.usual();
+    // The host itself is well, and each site has seen one connection end.
+    bench.sign(1, "N4", "host:A/h1", (0, 100));
+    for till in behind_h1() {
+        bench.sign(till, "N2", &format!("site:S{}", till / 10), (1, 1));
+        bench.stuck(till, 1, "no-answer");
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened N2 host:A/h1"]);
+}
+
+#[test]
+fn a_host_that_fails_less_than_one_in_ten_is_not_overloaded() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(1, "N4", "host:A/h1", (10, 100));
+    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened undetermined host:A/h1"]);
+}
+
+#[test]
+fn evidence_that_comes_late_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.usual();
+    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(30_000);
+    assert_eq!(bench.opened(), [""; 0]);
+    bench.sign(1, "N4", "host:A/h1", (11, 100));
+    bench.pass(6_000);
+    assert_eq!(bench.opened(), ["opened N4 host:A/h1"]);
+}
+
+#[test]
+fn what_was_well_long_ago_does_not_hide_what_is_not() {
+    let mut bench = Bench::new();
+    for _ in 0..20 {
+        bench.usual();
+        bench.sign(1, "N4", "host:A/h1", (0, 100));
+        bench.pass(30_000);
+    }
+    for _ in 0..4 {
+        bench.usual();
+        bench.sign(1, "N4", "host:A/h1", (15, 100));
+        bench.pass(30_000);
+    }
+    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened N4 host:A/h1"]);
+}
+
+#[test]
+fn a_silent_till_is_no_router() {
+    let mut bench = Bench::new();
+    bench.usual();
+    (20..30).for_each(|till| bench.sign(till, "N1", "site:S2", (0, 3)));
+    bench.sign(25, "N3", "site:S2", (2, 2));
+    (20..30).for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened undetermined site:S2"]);
+}
+
+#[test]
+fn findings_of_one_payment_have_one_cause() {
+    let mut bench = Bench::new();
+    bench.usual();
+    for number in 0..2 {
+        for till in [20, 25, 28] {
+            bench.send(&stuck(till, number, "no-answer", "customer").derived());
+            // The queries of it were used up; no rule has said why.
+            bench.stuck(till, number, "unresolved");
+        }
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened customer site:S2"]);
+}
+
+#[test]
+fn an_operator_is_compared_with_peers() {
+    let mut bench = Bench::new();
+    let mut block = |till: u32, actions: i64, strength: f64| {
+        let about = format!("operator:o{till}");
+        let (cause, what) = ("P1".to_owned(), "block".to_owned());
+        let sign =
+            Sign { cohorts: cohorts(till), cause, about, what, strength, count: actions, of: 30, ..Sign::default() };
+        bench.send(&sign.derived());
+        bench.told.pop().map(|told| (told.scope, told.details[0].1.clone()))
+    };
+    assert_eq!(block(0, 9, 0.5), None, "nobody to compare with");
+    for till in 1..40 {
+        assert_eq!(block(till, i64::from(till % 3), 0.1), None);
+    }
+    assert_eq!(block(40, 6, 0.1), None, "more than usual, and no finding");
+    assert_eq!(block(41, 9, 0.5), Some(("operator:o41".to_owned(), Value::from("P1"))));
+    // A shop where everybody needs that much.
+    for till in 42..140 {
+        block(till, 9, 0.5);
+    }
+    assert_eq!(block(140, 9, 0.5), Some(("operator:o140".to_owned(), Value::from("undetermined"))));
+}
+
+#[test]
 fn a_lone_payment_gets_a_cause_and_is_no_incident() {
     let mut bench = Bench::new();
     bench.usual();
@@ -300,7 +404,7 @@ fn a_region_without_a_cohort_that_stands_out_is_the_region() {
     for number in 0..2 {
         (0..100).for_each(|till| bench.stuck(till, number, "no-answer"));
     }
-    bench.pass(30_000);
+    bench.pass(60_000);
     assert_eq!(bench.opened().len(), 1, "{:?}", bench.brief());
     assert_eq!(bench.incidents[0].scope, "region:R");
 }
