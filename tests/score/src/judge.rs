@@ -41,7 +41,7 @@ pub struct Said {
 }
 
 /// An incident as it was last said.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the fields of events.md")]
 pub struct Incident {
     pub at: Instant,
@@ -126,6 +126,8 @@ pub struct Judged {
     pub claims: Vec<(f64, bool)>,
     /// Incidents with no struck payment in them.
     pub strays: usize,
+    /// All incidents, in order.
+    pub opened: Vec<Incident>,
 }
 
 /// Compares.
@@ -149,6 +151,8 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
     }
     let blames = blames(seen, &by_txn);
     judged.strays = seen.incidents.keys().filter(|id| !blames.contains_key(id.as_str())).count();
+    judged.opened = seen.incidents.values().cloned().collect();
+    judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
     judged.faults = injected.iter().map(|fault| one(fault, seen, &by_txn, &last, &blames)).collect();
     judged
 }

@@ -18,8 +18,15 @@ use tillwatch_wit::contract::{Details, Turn, Value};
 /// How long a simulation goes on after its last customer, for what runs to come to its end, ms.
 const REST_MS: Instant = 15 * 60_000;
 
-/// The configuration of every run: the defaults, with the second stage.
-const CONFIG: &str = "[rules.incident]\nenabled = true\n";
+/// The configuration of every run: the defaults, with the second stage, and with an order system, since only where one is expected can it lack
+/// something.
+const CONFIG: &str = r#"
+[rules.incident]
+enabled = true
+
+[rules.correlate-payment.settings.defaults]
+expects = ["display", "receipt", "ledger"]
+"#;
 
 /// The rules, loaded once for all runs.
 pub struct Engine {
