@@ -10,6 +10,7 @@ use tillwatch_diagnose_human::DiagnoseHuman;
 use tillwatch_diagnose_network::DiagnoseNetwork;
 use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_host::{Engine, Host, Limits, Loader, RuleConfig};
+use tillwatch_incident::IncidentRule;
 use tillwatch_it::machine;
 use tillwatch_it::visits::Visits;
 use tillwatch_sdk::Rule;
@@ -82,4 +83,9 @@ fn diagnose_software() {
 #[test]
 fn diagnose_human() {
     answers_the_same::<DiagnoseHuman>();
+}
+
+#[test]
+fn incident() {
+    answers_the_same::<IncidentRule>();
 }

@@ -7,6 +7,7 @@ use tillwatch_diagnose_hardware::DiagnoseHardware;
 use tillwatch_diagnose_human::DiagnoseHuman;
 use tillwatch_diagnose_network::DiagnoseNetwork;
 use tillwatch_diagnose_software::DiagnoseSoftware;
+use tillwatch_incident::IncidentRule;
 use tillwatch_sdk::native::{Component, Native};
 
 use super::Setup;
@@ -47,6 +48,7 @@ fn make(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
         "diagnose-hardware" => Box::new(Native::<DiagnoseHardware>::with_settings(settings)?),
         "diagnose-software" => Box::new(Native::<DiagnoseSoftware>::with_settings(settings)?),
         "diagnose-human" => Box::new(Native::<DiagnoseHuman>::with_settings(settings)?),
+        "incident" => Box::new(Native::<IncidentRule>::with_settings(settings)?),
         _ => return Err("no such rule is built in".to_owned()),
     })
 }
