@@ -1,4 +1,4 @@
-//! What people see of the demonstration: a line a finding or command, and the summary at the end. Pure.
+//! What people see of the demonstration: a line a finding, incident or command, and the summary at the end. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,9 @@ impl View {
             "pos.finding.raised" => ("FOUND", "发现", AnsiColor::Red),
             "pos.finding.updated" => ("CAUSE", "原因", AnsiColor::Yellow),
             "pos.finding.cleared" => ("MENDED", "已恢复", AnsiColor::Green),
+            "pos.incident.opened" => ("INCIDENT", "事件", AnsiColor::Magenta),
+            "pos.incident.updated" => ("INCIDENT", "事件更新", AnsiColor::Magenta),
+            "pos.incident.resolved" => ("OVER", "事件结束", AnsiColor::Green),
             "pos.command" => ("COMMAND", "指令", AnsiColor::Cyan),
             _ => ("CANCELLED", "取消", AnsiColor::BrightBlack),
         };
@@ -67,6 +70,10 @@ impl View {
             "pos.finding.cleared" => {
                 let after = seen.data.get("after_ms").and_then(Value::as_i64).unwrap_or(0);
                 format!("{place}  {kind}: {}, {} s", seen.text("/resolution"), seconds(after))
+            }
+            event if event.starts_with("pos.incident.") => {
+                let confidence = seen.data.get("confidence").and_then(Value::as_f64).unwrap_or(0.0);
+                format!("{place}  {}: {} ({confidence:.2})", seen.text("/cause"), self.text(seen))
             }
             "pos.command" => format!("{place}  {kind} -> {}", seen.text("/target")),
             _ => format!("{place}  {kind}: {}", seen.text("/reason")),
@@ -205,5 +212,9 @@ mod tests {
         let data = json!({"kind":"not-printed","txn":"A:M:T1:1:7","text":{"en":"no receipt","zh":"没有小票"}});
         let line = view.line(&seen("pos.finding.raised", data), 0);
         assert_eq!(line, "00:00:00.000  FOUND      T1/7  not-printed: no receipt / 没有小票\n");
+        let data =
+            json!({"scope":"host:A01/H1","cause":"N4","confidence":0.81,"text":{"en":"9 stuck","zh":"9 笔受阻"}});
+        let line = view.line(&seen("pos.incident.opened", data), 0);
+        assert_eq!(line, "00:00:00.000  INCIDENT   host:A01/H1  N4: 9 stuck / 9 笔受阻 (0.81)\n");
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn main(args: &Args, environment: &Environment) -> Result<(), Exit> {
     };
     let view = View { language, colour: std::io::stdout().is_terminal() };
     print(&view.welcome(args.terminals, args.seconds))?;
-    let mut demo = Demo { config: &config, store: &store, fleet, clock, view, tally: Tally::default(), read: [0, 0] };
+    let mut demo = Demo { config: &config, store: &store, fleet, clock, view, tally: Tally::default(), read: [0; 3] };
     let ended = thread::scope(|scope| {
         let worker = scope.spawn(|| run.run_embedded(&store));
         let shown = demo.show(Instant::from(args.seconds) * 1_000, &shutdown);
@@ -119,8 +119,8 @@ struct Demo<'a> {
     clock: Arc<dyn Clock>,
     view: View,
     tally: Tally,
-    /// Next offsets in findings and commands.
-    read: [i64; 2],
+    /// Next offsets in findings, incidents and commands.
+    read: [i64; 3],
 }
 
 impl Demo<'_> {
@@ -169,9 +169,8 @@ impl Demo<'_> {
     /// What Tillwatch has said since the last look.
     fn look(&mut self) -> Result<Vec<Seen>, LogError> {
         let mut seen = Vec::new();
-        for (topic, next) in
-            [&self.config.topics.findings, &self.config.topics.commands].into_iter().zip(&mut self.read)
-        {
+        let topics = &self.config.topics;
+        for (topic, next) in [&topics.findings, &topics.incidents, &topics.commands].into_iter().zip(&mut self.read) {
             *next = self.store.read(topic, 0, *next, READ_MAX, &mut |raw| seen.extend(Seen::of(&raw)))?;
         }
         Ok(seen)

@@ -66,7 +66,7 @@ pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Pro
     }
     let mut config: Config = read_table(table, "", &mut problems).unwrap_or_default();
     for id in BUILT_IN {
-        config.rules.entry(id.to_owned()).or_insert_with(|| Rule::built_in(id));
+        config.rules.entry(id.to_owned()).or_default();
     }
     problems.extend(check::check(&config));
     (config, problems)

@@ -56,7 +56,7 @@ impl Default for Config {
             http: Http::default(),
             telemetry: Telemetry::default(),
             components: Components::default(),
-            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::built_in(id))).collect(),
+            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::default())).collect(),
         }
     }
 }
@@ -456,14 +456,6 @@ pub struct Rule {
     pub grants: Vec<String>,
     pub limits: RuleLimits,
     pub settings: toml::Table,
-}
-
-impl Rule {
-    /// A built-in rule as it is where the file says nothing of it. `incident` needs evidence, and the topics of the second stage.
-    #[must_use]
-    pub fn built_in(id: &str) -> Self {
-        Self { enabled: id != "incident", ..Self::default() }
-    }
 }
 
 impl Default for Rule {
