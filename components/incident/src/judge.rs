@@ -6,7 +6,7 @@ use tillwatch_sdk::Instant;
 
 use crate::{
     scan::{Family, rank},
-    state::{Region, Seen, Waiting, word_of},
+    state::{Announced, Region, Seen, Waiting, word_of},
 };
 
 /// Points below which nothing is named.
@@ -40,6 +40,10 @@ pub struct Verdict {
     /// Events that say so: type, id, time.
     pub evidence: Vec<(String, String, Instant)>,
 }
+
+/// What was announced.
+pub const MAINTENANCE: Verdict =
+    Verdict { cause: "maintenance", percent: ANNOUNCED, clear: true, runner_up: None, evidence: Vec::new() };
 
 /// What a place alone says: word of the scope, where it broke, causes with points.
 type Place = (&'static str, Family, &'static [(&'static str, i64)]);
@@ -98,14 +102,8 @@ fn entry<'a>(points: &'a mut Points, cause: &'static str) -> &'a mut i64 {
 /// Decides.
 #[must_use]
 pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting], now: Instant) -> Verdict {
-    if announced(region, scope, members, now) {
-        return Verdict {
-            cause: "maintenance",
-            percent: ANNOUNCED,
-            clear: true,
-            runner_up: None,
-            evidence: Vec::new(),
-        };
+    if announced(&region.notices, scope, members, now) {
+        return MAINTENANCE;
     }
     let mut points: Points = Vec::new();
     let place = PLACES.iter().find(|(word, at, _)| *word == word_of(scope) && *at == family);
@@ -152,8 +150,9 @@ fn sure(points: i64) -> u8 {
 }
 
 /// Whether what is stuck is what was announced, or most of it.
-fn announced(region: &Region, scope: &str, members: &[&Waiting], now: Instant) -> bool {
-    let open = || region.notices.iter().filter(|notice| notice.from <= now && now < notice.until);
+#[must_use]
+pub fn announced(notices: &[Announced], scope: &str, members: &[&Waiting], now: Instant) -> bool {
+    let open = || notices.iter().filter(|notice| notice.from <= now && now < notice.until);
     let covered = members.iter().filter(|member| open().any(|notice| member.cohorts.within(&notice.about))).count();
     open().any(|notice| notice.about == scope) || (!members.is_empty() && covered * 2 > members.len())
 }

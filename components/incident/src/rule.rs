@@ -7,11 +7,13 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    judge::{Verdict, judge},
+    judge::{MAINTENANCE, Verdict, announced, judge},
     peers::BLOCK,
     scan::{self, Family},
-    settings::Settings,
-    state::{Cohort, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member, word_of},
+    settings::{Planned, Settings},
+    state::{
+        Announced, Cohort, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member, word_of,
+    },
     words,
 };
 
@@ -28,6 +30,8 @@ const DOUBTFUL: u8 = 86;
 #[derive(Debug)]
 pub struct IncidentRule {
     settings: Settings,
+    /// What the settings plan.
+    planned: Vec<Announced>,
 }
 
 impl Rule for IncidentRule {
@@ -76,7 +80,7 @@ impl Rule for IncidentRule {
 
     fn new(settings: Settings) -> Result<Self, String> {
         settings.check()?;
-        Ok(Self { settings })
+        Ok(Self { planned: settings.planned(), settings })
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Region>, out: &mut Out<'_>) {
@@ -106,7 +110,7 @@ impl Rule for IncidentRule {
             _ => {
                 let Some(stuck) = evidence::read::<Stuck>(visit, out) else { return };
                 if known(&stuck.kind) && region.stuck(&stuck, at) {
-                    Self::join(&mut region, at, out);
+                    self.join(&mut region, at, out);
                     if region.waiting.len() >= WAITING_MAX {
                         self.decide(&mut region, at, true, out);
                     }
@@ -182,11 +186,24 @@ impl IncidentRule {
         }
     }
 
-    /// The payment that came last belongs to an open incident, if it does: the narrowest one.
-    fn join(region: &mut Region, now: Instant, out: &mut Out<'_>) {
+    /// Decides; what the configuration plans comes before all else.
+    fn verdict(&self, region: &Region, scope: &str, family: Family, members: &[&Waiting], now: Instant) -> Verdict {
+        if announced(&self.planned, scope, members, now) {
+            MAINTENANCE
+        } else {
+            judge(region, scope, family, members, now)
+        }
+    }
+
+    /// The payment that came last belongs to an open incident, if it does: the narrowest one. To one of maintenance only while that lasts:
+    /// what is stuck after its end wakes somebody.
+    fn join(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
         let Some(last) = region.waiting.last() else { return };
         let family = Family::of(&last.kind);
-        let fits = |open: &&mut Open| open.family == family && last.cohorts.within(&open.scope);
+        let silent = [&self.planned, &region.notices].into_iter().any(|windows| announced(windows, "", &[last], now));
+        let fits = |open: &&mut Open| {
+            open.family == family && last.cohorts.within(&open.scope) && (silent || !open.maintenance)
+        };
         let rank = |open: &&mut Open| scan::rank(&open.scope);
         let room = region.incidents.iter().map(|open| open.members.len()).sum::<usize>() < MEMBERS_MAX;
         let Some(open) = region.incidents.iter_mut().filter(fits).min_by_key(rank) else { return };
@@ -208,7 +225,7 @@ impl IncidentRule {
             let scope = waiting.cohorts.0[0].clone();
             // What a rule of the terminal has found stays.
             if waiting.cause.is_empty() || waiting.cause == "undetermined" {
-                let verdict = judge(region, &scope, Family::of(&waiting.kind), &[waiting], now);
+                let verdict = self.verdict(region, &scope, Family::of(&waiting.kind), &[waiting], now);
                 out.tell(told(waiting, &verdict, None));
             }
             region.waiting[index].told = true;
@@ -230,7 +247,7 @@ impl IncidentRule {
         }
         let Some(found) = scan::best(region, &stuck, &self.settings) else { return false };
         let members: Vec<&Waiting> = stuck.into_iter().filter(|waiting| waiting.cohorts.within(&found.scope)).collect();
-        let verdict = judge(region, &found.scope, family, &members, now);
+        let verdict = self.verdict(region, &found.scope, family, &members, now);
         if !verdict.clear && !full && oldest < self.settings.alone_ms {
             return false;
         }
@@ -292,7 +309,12 @@ impl IncidentRule {
 
     fn said(&self, open: &Open, turn: Turn, now: Instant) -> Incident {
         let words = cause::by_id(&open.cause);
-        let (text_en, text_zh) = words::text(open);
+        let covers = |(scope, from, until, _): &&Planned| {
+            (*from..*until).contains(&open.opened_at) && (*scope == open.scope || open.shared.contains(scope))
+        };
+        let planned = self.settings.maintenance.iter().filter(|_| open.maintenance).find(covers);
+        let reason = planned.map_or("", |(.., reason)| reason);
+        let (text_en, text_zh) = words::text(open, reason);
         let over = turn == Turn::Resolved;
         let much = open.money.iter().any(|(_, amount)| *amount >= self.settings.critical_money);
         let severity = if open.maintenance {
@@ -325,7 +347,7 @@ impl IncidentRule {
             remedy_en: words.remedy.0.to_owned(),
             remedy_zh: words.remedy.1.to_owned(),
             runbook: words.runbook.to_owned(),
-            report: over.then(|| words::report(open, now - open.first_at)),
+            report: over.then(|| words::report(open, reason, now)),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `[rules.incident.settings]`.
 
 use serde::Deserialize;
+use tillwatch_sdk::Instant;
+
+use crate::state::Announced;
 
 /// When something is one incident, and how bad.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,7 +29,13 @@ pub struct Settings {
     pub critical_payments: u64,
     /// Money at risk from which it is, minor units of any currency.
     pub critical_money: i64,
+    /// Maintenance that the configuration plans.
+    pub maintenance: Vec<Planned>,
 }
+
+/// A window in which pages are silenced and records kept: of what, as `site:S0012`; from when until when, ms since 1970; why, for people. A tuple,
+/// since names for its fields would cost 5 KB of the component.
+pub type Planned = (String, Instant, Instant, String);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -41,11 +50,19 @@ impl Default for Settings {
             terminals_min: 2,
             critical_payments: 20,
             critical_money: 1_000_000,
+            maintenance: Vec::new(),
         }
     }
 }
 
 impl Settings {
+    /// What is planned, as what the terminals announce.
+    #[must_use]
+    pub fn planned(&self) -> Vec<Announced> {
+        let window = |(about, from, until, _): &Planned| Announced { about: about.clone(), from: *from, until: *until };
+        self.maintenance.iter().map(window).collect()
+    }
+
     /// That they make sense.
     ///
     /// # Errors

@@ -314,8 +314,8 @@ impl Region {
             return;
         }
         if self.notices.len() >= NOTICES_MAX {
-            self.notices.sort_by_key(|known| known.until);
-            self.notices.remove(0);
+            let first = (0..self.notices.len()).min_by_key(|index| self.notices[*index].until);
+            first.map(|index| self.notices.remove(index));
         }
         self.notices.push(Announced { about: notice.about.clone(), from: notice.from, until: notice.until });
     }

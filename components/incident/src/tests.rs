@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tillwatch_sdk::{
-    Batch, Derived, Incident, Instant, Told, Trigger, Turn, Value, Verdicts,
+    Batch, Derived, Incident, Instant, Severity, Told, Trigger, Turn, Value, Verdicts,
     evidence::{self, Census, Cohorts, Ended, Notice, Sign, Stuck},
     native::{Component, Native},
 };
@@ -26,8 +26,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with("{}")
+    }
+
+    fn with(settings: &str) -> Self {
         Self {
-            rule: Native::new().expect("it has defaults"),
+            rule: Native::with_settings(settings).expect("they are in range"),
             state: Vec::new(),
             wake: None,
             now: T0,
@@ -394,7 +398,72 @@ fn announced_maintenance_is_one_incident_that_wakes_nobody() {
     bench.pass(20_000);
     assert_eq!(bench.opened(), ["opened maintenance region:R"]);
     let first = &bench.incidents[0];
-    assert!(first.maintenance && first.severity == tillwatch_sdk::Severity::Info, "{first:?}");
+    assert!(first.maintenance && first.severity == Severity::Info, "{first:?}");
+}
+
+#[test]
+fn planned_maintenance_says_why_and_what_is_stuck_after_its_end_wakes_somebody() {
+    let until = T0 + 60_000;
+    let window = format!(r#"["site:S2",{T0},{until},"new switch"]"#);
+    let mut bench = Bench::with(&format!(r#"{{"maintenance":[{window}]}}"#));
+    bench.usual();
+    for number in 0..3 {
+        (20..30).for_each(|till| bench.stuck(till, number, "no-answer"));
+        bench.pass(15_000);
+    }
+    assert_eq!(bench.opened(), ["opened maintenance site:S2"]);
+    let first = &bench.incidents[0];
+    assert!(first.maintenance && first.severity == Severity::Info, "{first:?}");
+    assert!(first.text_en.ends_with("announced maintenance: new switch"), "{}", first.text_en);
+    assert!(first.text_zh.ends_with("计划维护: new switch"), "{}", first.text_zh);
+    bench.until(until);
+    for till in 20..30 {
+        bench.sign(till, "N3", "site:S2", (3, 3));
+        bench.stuck(till, 9, "no-answer");
+    }
+    bench.pass(20_000);
+    assert_eq!(bench.opened(), ["opened maintenance site:S2", "opened N3 site:S2"]);
+    let silent = |incident: &Incident| incident.maintenance == (incident.cause == "maintenance");
+    assert!(bench.incidents.iter().all(silent), "{:?}", bench.incidents);
+}
+
+#[test]
+fn a_wider_incident_explains_a_narrower_one_that_has_no_cause_of_its_own() {
+    let mut bench = Bench::new();
+    bench.usual();
+    // Three tills of one site, all behind h1: it looks like the site's.
+    [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(20_000);
+    assert_eq!(bench.opened(), ["opened N3 site:S2"]);
+    bench.sign(1, "N4", "host:A/h1", (30, 100));
+    for number in 2..4 {
+        behind_h1().filter(|till| !(20..30).contains(till)).for_each(|till| bench.stuck(till, number, "no-answer"));
+        bench.pass(1_000);
+    }
+    bench.pass(20_000);
+    assert_eq!(bench.opened(), ["opened N3 site:S2", "opened N4 host:A/h1"]);
+    let id = |of: &Incident| tillwatch_sdk::ids::incident(&of.scope, &of.cause, of.generation);
+    let wider = bench.incidents.iter().find(|incident| incident.cause == "N4").expect("just seen");
+    let narrower = bench.incidents.iter().rfind(|incident| incident.cause == "N3").expect("just seen");
+    assert_eq!(wider.inhibits, [id(narrower)]);
+    assert_eq!((narrower.turn, narrower.inhibited_by.clone()), (Turn::Updated, Some(id(wider))));
+}
+
+#[test]
+fn severity_is_by_number_and_by_money() {
+    let severity = |settings: &str| {
+        let mut bench = Bench::with(settings);
+        bench.usual();
+        bench.sign(1, "N4", "host:A/h1", (30, 100));
+        behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
+        bench.pass(5_000);
+        assert_eq!((bench.opened().len(), bench.incidents[0].payments), (1, 25));
+        bench.incidents[0].severity
+    };
+    assert_eq!(severity(r#"{"critical_payments": 26}"#), Severity::Warning);
+    assert_eq!(severity(r#"{"critical_payments": 25}"#), Severity::Critical);
+    assert_eq!(severity(r#"{"critical_payments": 26, "critical_money": 25001}"#), Severity::Warning);
+    assert_eq!(severity(r#"{"critical_payments": 26, "critical_money": 25000}"#), Severity::Critical);
 }
 
 #[test]
@@ -482,4 +551,5 @@ fn settings_out_of_range_are_named() {
     assert!(wrong(r#"{"update_every_ms": 9999}"#).contains("`update_every_ms`: 9999 is not between 10000"));
     assert!(wrong(r#"{"cohort_min": 0}"#).contains("`cohort_min`"));
     assert!(wrong(r#"{"quiet": 1}"#).contains("quiet"));
+    assert!(wrong(r#"{"maintenance": [["site:S1", "today", 2, ""]]}"#).contains("today"));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tillwatch_sdk::{Report, cause};
+use tillwatch_sdk::{Instant, Report, cause};
 
 use crate::state::{Open, word_of};
 
@@ -21,35 +21,52 @@ fn about(scope: &str) -> (String, String) {
     (format!("{en} {id}"), format!("{zh} {id}"))
 }
 
-/// Its text.
-pub(crate) fn text(open: &Open) -> (String, String) {
+/// Its text; `reason` is what people have written of planned maintenance, or nothing.
+pub(crate) fn text(open: &Open, reason: &str) -> (String, String) {
     let cause = cause::by_id(&open.cause);
     let (en, zh) = about(&open.scope);
     let count = open.payments;
     let (payments, perhaps_zh) =
         (if count == 1 { "payment" } else { "payments" }, if open.percent > 60 { "" } else { "可能为" });
     let perhaps = if open.percent > 60 { "" } else { "perhaps " };
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     (
-        format!("{en}: {count} {payments} stuck. Cause: {perhaps}{}", cause.name.0),
-        format!("{zh}:{count} 笔交易受阻。原因:{perhaps_zh}{}", cause.name.1),
+        format!("{en}: {count} {payments} stuck. Cause: {perhaps}{}{why}", cause.name.0),
+        format!("{zh}:{count} 笔交易受阻。原因:{perhaps_zh}{}{why}", cause.name.1),
     )
 }
 
+/// A moment in UTC, to the second (Howard Hinnant's civil calendar: years begin in March, so that a leap day is their last).
+fn moment(at: Instant) -> String {
+    let (days, seconds) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000) / 1_000);
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * march + 2) / 5 + 1, (march + 2) % 12 + 1);
+    let year = year + era * 400 + i64::from(month < 3);
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{:02}Z", seconds % 60)
+}
+
 /// The report: what, when, how many payments and how much money, how each ended.
-pub(crate) fn report(open: &Open, lasted_ms: i64) -> Report {
+pub(crate) fn report(open: &Open, reason: &str, now: Instant) -> Report {
     let mut ended = open.ended.clone();
     let unended = open.members.len() as u64;
     if unended > 0 {
         ended.push(("open".to_owned(), unended));
     }
-    let (text_en, text_zh) = text(open);
-    let seconds = lasted_ms / 1_000;
+    let (text_en, text_zh) = text(open, reason);
+    let (from, until, seconds) = (moment(open.first_at), moment(now), (now - open.first_at) / 1_000);
     let mut en = format!(
-        "# Incident\n\n{text_en}\n\n- Lasted: {seconds} s\n- Findings: {}\n- Payments: {}\n",
+        "# Incident\n\n{text_en}\n\n- From: {from}\n- Until: {until} ({seconds} s)\n- Findings: {}\n- Payments: {}\n",
         open.findings, open.payments
     );
-    let mut zh =
-        format!("# 事件报告\n\n{text_zh}\n\n- 持续:{seconds} 秒\n- 告警:{}\n- 交易:{}\n", open.findings, open.payments);
+    let mut zh = format!(
+        "# 事件报告\n\n{text_zh}\n\n- 开始:{from}\n- 结束:{until}({seconds} 秒)\n- 告警:{}\n- 交易:{}\n",
+        open.findings, open.payments
+    );
     for (currency, amount) in &open.money {
         writeln!(en, "- Money at risk, minor units: {currency} {amount}").expect("invariant: a text takes text");
         writeln!(zh, "- 风险金额(最小单位):{currency} {amount}").expect("invariant: a text takes text");
@@ -62,4 +79,23 @@ pub(crate) fn report(open: &Open, lasted_ms: i64) -> Report {
     writeln!(en, "- Ended: {}\n- Remedy: {}", ways(&ended), cause.remedy.0).expect("invariant: a text takes text");
     writeln!(zh, "- 结果:{}\n- 处理:{}", ways(&ended), cause.remedy.1).expect("invariant: a text takes text");
     Report { ended, markdown_en: en, markdown_zh: zh }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for (at, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00Z"),
+            (1_795_339_800_000, "2026-11-22T09:30:00Z"),
+            (1_798_761_599_000, "2026-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(moment(at), text);
+        }
+    }
 }

@@ -16,6 +16,7 @@ use tillwatch_core::{
 use tillwatch_host::{Cache, Engine, Host, LoadError, Loaded, Loader, Refusal, RuleConfig};
 
 use crate::{
+    clock::parse_rfc3339,
     config::{BUILT_IN, Config, Environment, Problem, Rule},
     telemetry::events,
     wiring,
@@ -128,13 +129,22 @@ pub fn resolve(config: &Config, environment: &Environment, id: &str) -> Result<R
     Ok(RuleConfig { id: id.to_owned(), path, settings: settings(config, id, rule), limits, grants })
 }
 
-/// A rule's settings as JSON; `compensate` gets the windows of `correlate-payment` unless it has its own.
+/// A rule's settings as JSON; `compensate` gets the windows of `correlate-payment` unless it has its own, and `incident` the planned maintenance.
 #[must_use]
 pub fn settings(config: &Config, id: &str, rule: &Rule) -> String {
     let mut settings = rule.settings.clone();
     if id == "compensate" && !settings.contains_key("windows") {
         let windows = config.rules.get("correlate-payment").map(|rule| rule.settings.clone()).unwrap_or_default();
         settings.insert("windows".to_owned(), toml::Value::Table(windows));
+    }
+    if id == "incident" && !config.maintenance.windows.is_empty() {
+        // What is no moment has been found wrong by the check of the configuration.
+        let moment = |text: &str| toml::Value::Integer(parse_rfc3339(text).unwrap_or(0));
+        let windows = config.maintenance.windows.iter().map(|window| {
+            let [scope, reason] = [&window.scope, &window.reason].map(|text| toml::Value::String(text.clone()));
+            toml::Value::Array(vec![scope, moment(&window.from), moment(&window.until), reason])
+        });
+        settings.insert("maintenance".to_owned(), toml::Value::Array(windows.collect()));
     }
     serde_json::to_string(&settings).expect("invariant: settings read from TOML can be written as JSON")
 }
@@ -189,6 +199,7 @@ fn user_cache() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MaintenanceWindow;
 
     #[test]
     fn compensate_knows_the_windows_of_correlate_payment_unless_it_has_its_own() {
@@ -200,6 +211,21 @@ mod tests {
         let own = Rule { settings: "windows = {}".parse().expect("TOML"), ..Rule::default() };
         assert_eq!(settings(&config, "compensate", &own), r#"{"windows":{}}"#);
         assert_eq!(settings(&config, "diagnose-hardware", &own), r#"{"windows":{}}"#);
+    }
+
+    #[test]
+    fn incident_knows_the_planned_maintenance() {
+        let mut config = Config::default();
+        let incident = config.rules["incident"].clone();
+        assert_eq!(settings(&config, "incident", &incident), "{}");
+        config.maintenance.windows = vec![MaintenanceWindow {
+            scope: "site:S1".to_owned(),
+            from: "1970-01-01T00:00:01Z".to_owned(),
+            until: "1970-01-01T08:00:02+08:00".to_owned(),
+            reason: "new switch".to_owned(),
+        }];
+        assert_eq!(settings(&config, "incident", &incident), r#"{"maintenance":[["site:S1",1000,2000,"new switch"]]}"#);
+        assert_eq!(settings(&config, "diagnose-human", &incident), "{}");
     }
 
     #[test]

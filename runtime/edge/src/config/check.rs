@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{BUILT_IN, Config, LogKind, Problem, Secret, Security};
-use crate::wiring;
+use crate::{clock::parse_rfc3339, wiring};
 
 /// Everything wrong with a configuration whose types are right.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     stages(config, &mut found);
     engine(config, &mut found);
     feed(config, &mut found);
+    maintenance(config, &mut found);
     rules(config, &mut found);
     let commit = &config.commit;
     range("commit.every_ms", u64::from(commit.every_ms), 1, 10_000, &mut found);
@@ -203,6 +204,61 @@ fn feed(config: &Config, found: &mut Vec<Problem>) {
     }
 }
 
+/// Words of scopes at which maintenance can be.
+const SCOPES: [&str; 7] = ["terminal", "site", "acquirer", "host", "version", "operator", "region"];
+
+/// Windows that can be planned at a time, past ones included.
+const WINDOWS_MAX: usize = 64;
+
+/// Bytes of a scope's name, and of a reason.
+const WINDOW_TEXT_BYTES_MAX: usize = 96;
+
+fn maintenance(config: &Config, found: &mut Vec<Problem>) {
+    let windows = &config.maintenance.windows;
+    if windows.len() > WINDOWS_MAX {
+        let what = format!("has {} windows. Keep at most {WINDOWS_MAX}: remove those that are over", windows.len());
+        found.push(Problem::new("maintenance.windows", what));
+    }
+    for (index, window) in windows.iter().enumerate() {
+        let mut wrong = |field: &str, what: String| {
+            found.push(Problem::new(format!("maintenance.windows[{index}].{field}"), what));
+        };
+        let scope = window
+            .scope
+            .split_once(':')
+            .filter(|(word, id)| SCOPES.contains(word) && !id.is_empty() && (*word != "host" || id.contains('/')));
+        if scope.is_none_or(|(_, id)| id.len() > WINDOW_TEXT_BYTES_MAX) {
+            let words = SCOPES.join(", ");
+            wrong(
+                "scope",
+                format!(
+                    "{:?} is no scope. Write one of {words} with its id, as site:S0012 or host:A01/H1",
+                    window.scope
+                ),
+            );
+        }
+        let mut moment = |field: &str, text: &str| {
+            let read = parse_rfc3339(text);
+            read.map_err(|error| wrong(field, format!("{error}. Correct the value"))).ok()
+        };
+        let (from, until) = (moment("from", &window.from), moment("until", &window.until));
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            wrong("until", format!("{} is not after from, {}. Correct one of them", window.until, window.from));
+        }
+        if window.reason.trim().is_empty() || window.reason.len() > WINDOW_TEXT_BYTES_MAX {
+            wrong(
+                "reason",
+                format!("has {} bytes. Say why, in 1 to {WINDOW_TEXT_BYTES_MAX} bytes", window.reason.len()),
+            );
+        }
+    }
+    if !windows.is_empty() && config.rules.get("incident").is_some_and(|rule| rule.settings.contains_key("maintenance"))
+    {
+        let what = "comes from maintenance.windows. Put all of it there";
+        found.push(Problem::new("rules.incident.settings.maintenance", what));
+    }
+}
+
 fn rules(config: &Config, found: &mut Vec<Problem>) {
     for (id, rule) in &config.rules {
         if !BUILT_IN.contains(&id.as_str()) && rule.enabled && rule.path.is_empty() {
@@ -281,6 +337,37 @@ mod tests {
             config.topics.shadow = "no spaces".to_owned();
         });
         assert_eq!(found, ["topics.findings", "topics.shadow"]);
+    }
+
+    #[test]
+    fn a_window_of_maintenance_has_a_scope_an_end_after_its_beginning_and_a_reason() {
+        let window = |scope: &str, from: &str, until: &str, reason: &str| super::super::MaintenanceWindow {
+            scope: scope.to_owned(),
+            from: from.to_owned(),
+            until: until.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let (from, until) = ("2026-12-01T22:00:00Z", "2026-12-02T10:00:00+08:00");
+        assert_eq!(
+            keys(|config| config.maintenance.windows = vec![window("host:A01/H1", from, until, "why")]),
+            [""; 0]
+        );
+        let found = keys(|config| {
+            config.maintenance.windows = vec![
+                window("till:7", from, until, "why"),
+                window("host:H1", from, "tomorrow", ""),
+                window("site:", from, from, "why"),
+            ];
+        });
+        let at = |rest: &str| format!("maintenance.windows{rest}");
+        let expected = ["[0].scope", "[1].scope", "[1].until", "[1].reason", "[2].scope", "[2].until"].map(at);
+        assert_eq!(found, expected);
+        let found = keys(|config| {
+            config.maintenance.windows = vec![window("site:S1", from, until, "why"); WINDOWS_MAX + 1];
+            let settings = &mut config.rules.get_mut("incident").expect("built in").settings;
+            settings.insert("maintenance".to_owned(), toml::Value::Array(Vec::new()));
+        });
+        assert_eq!(found, ["maintenance.windows", "rules.incident.settings.maintenance"]);
     }
 
     #[test]

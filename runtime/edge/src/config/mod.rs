@@ -13,7 +13,8 @@ pub(crate) use load::read_table;
 pub use load::{Environment, PREFIX, parse};
 pub use schema::{
     BUILT_IN, Commands, Commit, Components, Config, Embedded, Engine, Feed, Format, Http, Kafka, Level, Log, LogFormat,
-    LogKind, Mode, Output, Rule, RuleLimits, Security, SilentSource, StageName, Stages, Telemetry, Topics,
+    LogKind, Maintenance, MaintenanceWindow, Mode, Output, Rule, RuleLimits, Security, SilentSource, StageName, Stages,
+    Telemetry, Topics,
 };
 
 /// The complete file with every default and what each key means.

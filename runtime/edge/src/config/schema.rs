@@ -33,6 +33,7 @@ pub struct Config {
     pub output: Output,
     pub commands: Commands,
     pub feed: Feed,
+    pub maintenance: Maintenance,
     pub commit: Commit,
     pub http: Http,
     pub telemetry: Telemetry,
@@ -52,6 +53,7 @@ impl Default for Config {
             output: Output::default(),
             commands: Commands::default(),
             feed: Feed::default(),
+            maintenance: Maintenance::default(),
             commit: Commit::default(),
             http: Http::default(),
             telemetry: Telemetry::default(),
@@ -366,6 +368,23 @@ impl Default for Feed {
     fn default() -> Self {
         Self { silent_sources: Vec::new(), lag_ms_max: 60_000, unreachable_ms_max: 5_000, settle_ms: 5_000 }
     }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "defaults.toml documents every key")]
+pub struct Maintenance {
+    pub windows: Vec<MaintenanceWindow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "defaults.toml documents every key")]
+pub struct MaintenanceWindow {
+    pub scope: String,
+    pub from: String,
+    pub until: String,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
