@@ -1,0 +1,116 @@
+//! A fleet's events through both stages, and what was said of them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::Value;
+use tillwatch::{
+    config::{Config, Environment},
+    replay::{Options as Replay, Second, Until, replay_both},
+    rules,
+    simulate::{Faults, Fleet, Inject, Options},
+    wiring,
+};
+use tillwatch_core::{Instant, cloudevents::encode_line, stage::Stage};
+use tillwatch_host::{Host, Loaded};
+use tillwatch_it::{cases::brief::instant, machine};
+
+const MINUTE: Instant = 60_000;
+
+/// How long customers come.
+const LENGTH_MS: Instant = 15 * MINUTE;
+
+/// How long it goes on after the last of them: what runs comes to its end, and the quiet period is over.
+const REST_MS: Instant = 8 * MINUTE;
+
+/// Sixty tills at twelve sites of one region, two acquirers with two hosts, nothing that goes wrong by itself.
+pub(crate) fn fleet(seed: u64) -> Options {
+    Options {
+        seed,
+        terminals: 60,
+        sites: 12,
+        regions: 1,
+        acquirers: 2,
+        hosts: 2,
+        payments_per_hour: 75.0,
+        busy_hours: false,
+        faults: Faults::none(),
+        ..Options::default()
+    }
+}
+
+/// Everything that was put out, and how many events it came of.
+pub(crate) struct Ran {
+    pub(crate) events: usize,
+    lines: Vec<Value>,
+}
+
+pub(crate) fn time(line: &Value) -> Instant {
+    line["time"].as_str().and_then(instant).expect("an output has a time")
+}
+
+impl Ran {
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["type"].as_str().is_some_and(|of| of.starts_with(name)))
+    }
+
+    pub(crate) fn incidents(&self) -> impl Iterator<Item = &Value> {
+        self.of("pos.incident.")
+    }
+
+    /// Every incident as it was said last.
+    pub(crate) fn opened(&self) -> impl Iterator<Item = &Value> {
+        let last: BTreeMap<&str, &Value> =
+            self.incidents().map(|line| (line["data"]["incident"].as_str().expect("an id"), &line["data"])).collect();
+        last.into_values()
+    }
+}
+
+/// The defaults, and their rules as they are built.
+fn engine() -> &'static (Config, Vec<Arc<Loaded>>) {
+    static ENGINE: OnceLock<(Config, Vec<Arc<Loaded>>)> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let folder = machine::components().to_string_lossy().into_owned();
+        let environment = Environment::new([(rules::COMPONENTS.to_owned(), folder)]);
+        let config = Config::default();
+        let loaded = rules::load(&config, &environment).unwrap_or_else(|error| panic!("{error}"));
+        (config, loaded)
+    })
+}
+
+/// Runs a fleet with these faults.
+pub(crate) fn ran(options: Options, faults: &[&str]) -> Ran {
+    let inject: Vec<Inject> = faults.iter().map(|fault| fault.parse().expect("a fault")).collect();
+    let stop_at = options.start + LENGTH_MS;
+    let mut fleet = Fleet::new(Options { inject, ..options }).expect("a fleet can be made");
+    let (mut input, mut events, mut stopped) = (Vec::new(), 0, false);
+    while let Some(due) = fleet.due().filter(|due| *due <= stop_at + REST_MS) {
+        if !stopped && due >= stop_at {
+            fleet.stop();
+            stopped = true;
+        }
+        while let Some(record) = fleet.next(due) {
+            input.extend_from_slice(record.line.as_bytes());
+            input.push(b'\n');
+            events += 1;
+        }
+    }
+    let (config, loaded) = engine();
+    let host = |stage| Host::new(&rules::of_stage(loaded, stage)).expect("the rules start");
+    let (mut first, mut later) = (host(Stage::First), host(Stage::Second));
+    let settings = wiring::settings_of(config, Stage::Second);
+    let second = Second { settings: &settings, rules: &mut later };
+    let replay = Replay { until: Until::At(stop_at + REST_MS), ..Replay::default() };
+    let mut lines = Vec::new();
+    replay_both(input.as_slice(), &wiring::settings(config), &mut first, Some(second), &replay, &mut |output| {
+        let line = encode_line(output, output.data.topic().name());
+        if !line.contains(r#""type":"pos.evidence."#) {
+            lines.push(serde_json::from_str(&line).expect("an output is JSON"));
+        }
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    Ran { events, lines }
+}
