@@ -433,7 +433,7 @@ fn a_wider_incident_explains_a_narrower_one_that_has_no_cause_of_its_own() {
     bench.usual();
     // Three tills of one site, all behind h1: it looks like the site's.
     [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, 1, "no-answer"));
-    bench.pass(20_000);
+    bench.pass(50_000);
     assert_eq!(bench.opened(), ["opened N3 site:S2"]);
     bench.sign(1, "N4", "host:A/h1", (30, 100));
     for number in 2..4 {

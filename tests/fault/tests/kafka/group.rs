@@ -7,6 +7,9 @@ use tillwatch_it::running::feed::{WINDOWS, feed};
 use tillwatch_it::running::process::Member;
 use tillwatch_it::running::verdict::assert_plenty;
 
+/// What a member says of partitions of the events; its second stage has a slot of its own.
+const ASSIGNED: &str = "partitions assigned slot=0";
+
 /// The partitions that a line of a member's log names.
 fn partitions(line: &str) -> BTreeSet<i32> {
     let (_, list) = line.split_once("partitions=[").unwrap_or_else(|| panic!("no partitions in: {line}"));
@@ -19,7 +22,7 @@ fn partitions_move_between_live_members_and_nothing_is_lost_or_doubled_on_kafka(
     let deployment = Deployment::new("moving");
     deployment.configure(&format!("{WINDOWS}{SIGHTED}"));
     let a = deployment.member("a");
-    let all = partitions(&a.says("partitions assigned"));
+    let all = partitions(&a.says(ASSIGNED));
     assert_eq!(all.len(), 3, "one member has all");
     let feed = feed(11);
     let (mut b, mut c) = (None, None);
@@ -32,10 +35,10 @@ fn partitions_move_between_live_members_and_nothing_is_lost_or_doubled_on_kafka(
     });
     // The last to come has been given one by a member that lives: cooperatively, so the others kept theirs.
     let c = c.expect("it was started");
-    let moved = partitions(&c.says("partitions assigned"));
+    let moved = partitions(&c.says(ASSIGNED));
     assert!(!moved.is_empty() && moved.len() < all.len(), "{moved:?}");
     let told = a.said();
-    let released = told.iter().filter(|line| line.contains("partition released"));
+    let released = told.iter().filter(|line| line.contains("partition released slot=0"));
     assert!(released.clone().count() > 0, "one had to give some up:\n{}", told.join("\n"));
     assert!(released.clone().all(|line| line.contains("revoked")), "none was lost:\n{}", told.join("\n"));
     deployment.fall_silent(&mut said);
@@ -49,9 +52,9 @@ fn a_member_that_was_stopped_past_its_session_commits_nothing_and_comes_back_on_
     let deployment = Deployment::new("zombie");
     deployment.configure(&format!("{WINDOWS}{SIGHTED}"));
     let a = deployment.member("a");
-    a.says("partitions assigned");
+    a.says(ASSIGNED);
     let b = deployment.member("b");
-    let before = partitions(&b.says("partitions assigned"));
+    let before = partitions(&b.says(ASSIGNED));
     let feed = feed(12);
     let mut said = Vec::new();
     let (mut stopped, mut woken) = (false, false);
@@ -62,7 +65,7 @@ fn a_member_that_was_stopped_past_its_session_commits_nothing_and_comes_back_on_
         }
         9 if !woken => {
             // The group took it for dead and gave all it had to the other.
-            let taken = partitions(&b.says("partitions assigned"));
+            let taken = partitions(&b.says(ASSIGNED));
             assert!(taken.is_disjoint(&before) && before.len() + taken.len() == 3, "{taken:?}");
             drop(a.said());
             a.signal("CONT");
@@ -71,7 +74,7 @@ fn a_member_that_was_stopped_past_its_session_commits_nothing_and_comes_back_on_
         _ => {}
     });
     assert!(woken);
-    a.says("partitions assigned");
+    a.says(ASSIGNED);
     deployment.fall_silent(&mut said);
     assert_plenty(&deployment.judge(said));
     a.stop();

@@ -45,11 +45,12 @@ impl Scene {
         for till in 0..12_i64 {
             for number in 0..4 {
                 let at = START + number * 20_000 + till * 137;
-                // Every second till is behind the host that is silent from the second payment on; its last answers come late.
+                // Every second till is behind the host that is silent from the second payment on; its last answers come late: after what the
+                // rule waits for telemetry that there is none of.
                 let silent = till % 2 == 1 && till < 8 && number > 0;
                 lines.push(line(till, number, at, "authorize", r#""amount":1250,"currency":"CNY""#));
                 if silent {
-                    let late = at + 90_000;
+                    let late = at + 140_000;
                     lines.push(line(till, number, late, "response", r#""leg":"terminal","outcome":"declined""#));
                     lines.push(line(till, number, late + 600, "display", r#""shown":"declined""#));
                     continue;
