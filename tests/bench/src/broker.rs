@@ -26,6 +26,16 @@ pub const PARTITIONS: i32 = 4;
 /// A broker on this machine answers by then.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// What a broker answers until it is clear who coordinates a group.
+const NO_COORDINATOR: [RDKafkaErrorCode; 3] = [
+    RDKafkaErrorCode::NotCoordinator,
+    RDKafkaErrorCode::CoordinatorNotAvailable,
+    RDKafkaErrorCode::CoordinatorLoadInProgress,
+];
+/// How often that is asked again, and after how long.
+const COORDINATOR_TRIES: u32 = 100;
+const COORDINATOR_WAIT: Duration = Duration::from_millis(100);
+
 /// What all clients of the measurements share.
 #[must_use]
 pub fn client(brokers: &str) -> ClientConfig {
@@ -175,12 +185,25 @@ impl Progress {
     /// # Errors
     /// Where the broker does not answer.
     pub fn done(&self) -> Result<i64> {
-        let committed = self.consumer.committed_offsets(self.list.clone(), ANSWER_MAX)?;
+        let committed = self.committed()?;
         let offsets = committed.elements().into_iter().map(|element| match element.offset() {
             Offset::Offset(offset) => offset,
             _ => 0,
         });
         Ok(offsets.sum())
+    }
+
+    /// A broker that has just begun does not know yet who coordinates a group.
+    fn committed(&self) -> Result<TopicPartitionList> {
+        for _ in 0..COORDINATOR_TRIES {
+            match self.consumer.committed_offsets(self.list.clone(), ANSWER_MAX) {
+                Err(error) if error.rdkafka_error_code().is_some_and(|code| NO_COORDINATOR.contains(&code)) => {
+                    std::thread::sleep(COORDINATOR_WAIT);
+                }
+                committed => return Ok(committed?),
+            }
+        }
+        bail!("no broker says that it coordinates the group")
     }
 }
 

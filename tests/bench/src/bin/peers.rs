@@ -177,7 +177,13 @@ fn one_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// The payment of a finding; of all that can be missed only receipts are.
 fn payment(raised: &Finding) -> Result<u64> {
-    ensure!(raised.kind == "not-printed", "{} was raised, and nothing but receipts is missing", raised.kind);
+    ensure!(
+        raised.kind == "not-printed",
+        "{} was raised for {:?} at {}, and nothing but receipts is missing",
+        raised.kind,
+        raised.txn,
+        raised.opened_at
+    );
     let subject = raised.txn.as_deref().context("a finding about a payment names it")?;
     traffic::payment(subject, Shape::default()).with_context(|| format!("{subject} is of no payment"))
 }
