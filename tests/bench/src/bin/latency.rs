@@ -106,7 +106,8 @@ fn read(brokers: &str, topic: &str, options: &Options) -> Result<BTreeMap<u64, S
     while wall_ms() < until {
         let Some(message) = reader.next(Duration::from_millis(100))? else { continue };
         let at = wall_ms();
-        if header(&message, "ce_type") != Some("pos.finding.raised") {
+        // Other rules find what they find about terminals and operators.
+        if header(&message, "ce_type") != Some("pos.finding.raised") || header(&message, "ce_subject").is_none() {
             continue;
         }
         let (payment, deadline) = finding(&message, shape(options))?;
