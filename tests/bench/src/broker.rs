@@ -17,6 +17,7 @@ use rdkafka::{
 
 use crate::{
     machine::now,
+    process::pause,
     traffic::{Bytes, Row, Shape, bytes},
 };
 
@@ -198,7 +199,7 @@ impl Progress {
         for _ in 0..COORDINATOR_TRIES {
             match self.consumer.committed_offsets(self.list.clone(), ANSWER_MAX) {
                 Err(error) if error.rdkafka_error_code().is_some_and(|code| NO_COORDINATOR.contains(&code)) => {
-                    std::thread::sleep(COORDINATOR_WAIT);
+                    pause(COORDINATOR_WAIT);
                 }
                 committed => return Ok(committed?),
             }
