@@ -6,6 +6,7 @@ use tillwatch_wit::contract::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    moment::turn,
     terminals::{Terminal, Terminals},
     timers::Timers,
 };
@@ -303,8 +304,7 @@ impl Keyed {
         if due.len() > known {
             let order = |&(number, _): &(u32, u32)| {
                 let slot = &slots[number as usize];
-                let key = slot.key_bytes();
-                (key.is_empty(), key, terminals.name(slot.terminal), rank[slot.rule as usize], number)
+                (turn(slot.key_bytes(), terminals.name(slot.terminal), rank[slot.rule as usize]), number)
             };
             due.retain(|&(slot, generation)| wanted(slots, *due_at, slot, generation));
             due.sort_by(|a, b| order(b).cmp(&order(a)));

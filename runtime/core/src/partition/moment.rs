@@ -85,11 +85,12 @@ impl Moment {
         }
     }
 
-    /// Whether the wake-up of this rule and key has had its turn in this instant. Wake-ups of an instant come in one order, so each has one.
-    pub(super) fn turn_is_over(&self, rule: u16, key: &[u8], rank: &[u16]) -> bool {
+    /// Whether the wake-up of a visit's key has had its turn in this instant. Wake-ups of an instant come in one order, so each has one.
+    pub(super) fn turn_is_over(&self, coming: &Coming, by_payment: bool, rank: &[u16]) -> bool {
         self.timer.as_ref().is_some_and(|(_, fired, its)| {
-            let its = its.as_bytes();
-            (key.is_empty(), key, rank[rule as usize]) <= (its.is_empty(), its, rank[*fired as usize])
+            // All of a moment is one terminal's.
+            let turn = |key, rule: u16| turn(key, "", rank[rule as usize]);
+            turn(self.key(coming, by_payment), coming.rule) <= turn(its.as_bytes(), *fired)
         })
     }
 
@@ -165,6 +166,11 @@ impl Place {
             offset,
         }
     }
+}
+
+/// When a wake-up comes among those of its instant: payments before terminals, then by key, terminal and rule as it is ranked.
+pub(super) fn turn<'a>(key: &'a [u8], terminal: &'a str, rank: u16) -> (bool, &'a [u8], &'a str, u16) {
+    (key.is_empty(), key, terminal, rank)
 }
 
 /// Headers that name an event again, for its dead letter.

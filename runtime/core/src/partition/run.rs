@@ -400,7 +400,7 @@ impl Partition {
             // A wake-up for a time already due comes at once; where its turn in this instant is over, a millisecond later, so that time
             // goes on.
             Wake::At(wake) => {
-                let over = moment.turn_is_over(coming.rule, moment.key(&coming, by_payment), &self.routes.rank);
+                let over = moment.turn_is_over(&coming, by_payment, &self.routes.rank);
                 Some(wake.max(moment.at + i64::from(over)))
             }
         };
