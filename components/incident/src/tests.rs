@@ -1,11 +1,9 @@
 //! The rule on evidence as the first stage sends it.
 
-use std::collections::BTreeMap;
-
 use tillwatch_sdk::{
     Batch, Derived, Incident, Instant, Severity, Told, Trigger, Turn, Value, Verdicts,
     evidence::{self, Census, Cohorts, Ended, Notice, Sign, Stuck},
-    native::{Component, Native},
+    native::{self, Component, Native},
 };
 use tillwatch_wit::contract::{Action, Change, Visit, Wake};
 
@@ -84,24 +82,9 @@ impl Bench {
     }
 
     fn send(&mut self, derived: &Derived) {
-        let map: BTreeMap<&str, ciborium::Value> = derived
-            .details
-            .iter()
-            .map(|(name, value)| {
-                let value = match value {
-                    Value::Text(text) => ciborium::Value::from(text.as_str()),
-                    Value::Integer(integer) => ciborium::Value::from(*integer),
-                    Value::Number(number) => ciborium::Value::from(*number),
-                    Value::Flag(flag) => ciborium::Value::from(*flag),
-                };
-                (name.as_str(), value)
-            })
-            .collect();
-        let mut data = Vec::new();
-        ciborium::into_writer(&map, &mut data).expect("memory");
         let events = [evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
         let index = events.iter().position(|event| *event == derived.event).expect("it is known");
-        self.visit(self.now, Trigger::Event(u32::try_from(index).expect("few")), &data);
+        self.visit(self.now, Trigger::Event(u32::try_from(index).expect("few")), &native::data(derived));
     }
 
     /// A quiet time: every till of ten sites with ten tills each has five payments.

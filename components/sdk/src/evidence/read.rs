@@ -203,26 +203,9 @@ pub fn read<T: Record>(visit: &Visit<'_>, out: &mut Out<'_>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use tillwatch_wit::contract::{Derived, Value};
 
     use super::*;
-
-    /// As the runtime writes it.
-    fn cbor(derived: &Derived) -> Vec<u8> {
-        let value = |value: &Value| match value {
-            Value::Text(text) => ciborium::Value::from(text.as_str()),
-            Value::Integer(integer) => ciborium::Value::from(*integer),
-            Value::Number(number) => ciborium::Value::from(*number),
-            Value::Flag(flag) => ciborium::Value::from(*flag),
-        };
-        let map: BTreeMap<&str, ciborium::Value> =
-            derived.details.iter().map(|(name, of)| (name.as_str(), value(of))).collect();
-        let mut bytes = Vec::new();
-        ciborium::into_writer(&map, &mut bytes).expect("memory");
-        bytes
-    }
+    use crate::native::data;
 
     #[test]
     fn what_was_written_is_read() {
@@ -241,11 +224,11 @@ mod tests {
                 event_id: "e".to_owned(),
                 event_time: 1_795_339_800_000,
             };
-            let bytes = cbor(&sign.derived());
+            let bytes = data(&sign.derived());
             assert_eq!(Fields::of(&bytes).as_ref().and_then(Sign::of), Some(sign));
         }
         let census = Census { cohorts, payments: 3, from: -5, until: 0 };
-        let bytes = cbor(&census.derived());
+        let bytes = data(&census.derived());
         assert_eq!(Fields::of(&bytes).as_ref().and_then(Census::of), Some(census));
         assert!(Fields::of(&bytes).as_ref().and_then(Stuck::of).is_none(), "it lacks a finding");
         for end in 0..bytes.len() {

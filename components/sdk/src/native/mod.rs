@@ -1,8 +1,10 @@
 //! A rule run natively, through the same codecs of pieces, state and settings as in WebAssembly: for tests, tools and measurements.
 
+mod data;
 mod key;
 mod said;
 
+pub use data::data;
 pub use key::Key;
 pub use said::said;
 

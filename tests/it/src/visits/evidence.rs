@@ -1,13 +1,11 @@
 //! Records of evidence of a small region, as the first stage sends them. Its tills are few, so that what is stuck finds company.
 
-use std::collections::BTreeMap;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use tillwatch_sdk::{
-    Derived, Instant, Value,
+    Instant,
     evidence::{CENSUS, Census, Cohorts, ENDED, Ended, NOTICE, Notice, SIGN, STUCK, Sign, Stuck},
-    ids,
+    ids, native,
 };
 
 const KINDS: &[&str] = &["no-answer", "no-answer", "approved-undelivered", "not-shown", "not-printed", "unsynced"];
@@ -77,20 +75,5 @@ pub(super) fn record(event: &str, now: Instant, random: &mut ChaCha8Rng) -> Vec<
         NOTICE => Notice { cohorts, about, from: now, until: now + [0, 0, 60_000][below(3)] }.derived(),
         _ => return vec![0xa0],
     };
-    cbor(&derived)
-}
-
-/// As the runtime writes it: the fields by name.
-fn cbor(derived: &Derived) -> Vec<u8> {
-    let value = |value: &Value| match value {
-        Value::Text(text) => ciborium::Value::from(text.as_str()),
-        Value::Integer(integer) => ciborium::Value::from(*integer),
-        Value::Number(number) => ciborium::Value::from(*number),
-        Value::Flag(flag) => ciborium::Value::from(*flag),
-    };
-    let map: BTreeMap<&str, ciborium::Value> =
-        derived.details.iter().map(|(name, of)| (name.as_str(), value(of))).collect();
-    let mut bytes = Vec::new();
-    ciborium::into_writer(&map, &mut bytes).expect("memory");
-    bytes
+    native::data(&derived)
 }
