@@ -6,7 +6,7 @@ use tillwatch_sdk::Instant;
 
 use crate::{
     scan::{Family, rank},
-    state::{Announced, Region, Seen, Waiting, word_of},
+    state::{Announced, Region, Seen, Waiting, entry, word_of},
 };
 
 /// Points below which nothing is named.
@@ -90,14 +90,6 @@ fn fitting(family: Family) -> &'static [&'static str] {
 
 /// Causes with points.
 type Points = Vec<(&'static str, i64)>;
-
-fn entry<'a>(points: &'a mut Points, cause: &'static str) -> &'a mut i64 {
-    let index = points.iter().position(|(known, _)| *known == cause).unwrap_or_else(|| {
-        points.push((cause, 0));
-        points.len() - 1
-    });
-    &mut points[index].1
-}
 
 /// Decides.
 #[must_use]

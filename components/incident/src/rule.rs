@@ -163,7 +163,7 @@ fn ends(region: &mut Region, ended: &Ended) {
         if let Some(index) = open.members.iter().position(|known| *known == gone) {
             open.members.swap_remove(index);
             let how = if ended.resolution.len() > 32 { "other" } else { &ended.resolution };
-            *entry(&mut open.ended, how) += 1;
+            *entry(&mut open.ended, how.to_owned()) += 1;
             open.changed = true;
         }
     }
@@ -375,7 +375,7 @@ fn add(open: &mut Open, joined: &Waiting, now: Instant, room: bool) {
         if joined.amount > 0
             && (open.money.len() < 8 || open.money.iter().any(|(currency, _)| *currency == joined.currency))
         {
-            let sum = entry(&mut open.money, &joined.currency);
+            let sum = entry(&mut open.money, joined.currency.clone());
             *sum = sum.saturating_add(joined.amount);
         }
     }

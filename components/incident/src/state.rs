@@ -238,10 +238,10 @@ pub struct Open {
     pub inhibited_by: Option<String>,
 }
 
-/// The entry of a name in a short list; a new one comes last. Small lists in place of maps keep the component small.
-pub fn entry<'a, N: Default>(list: &'a mut Vec<(String, N)>, name: &str) -> &'a mut N {
-    let index = list.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-        list.push((name.to_owned(), N::default()));
+/// The entry of a key in a short list; a new one comes last. Small lists in place of maps keep the component small.
+pub fn entry<K: PartialEq, N: Default>(list: &mut Vec<(K, N)>, key: K) -> &mut N {
+    let index = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        list.push((key, N::default()));
         list.len() - 1
     });
     &mut list[index].1
@@ -286,15 +286,12 @@ impl Region {
         let key = (sign.cause.clone(), sign.about.clone());
         // Shares are those of two minutes, counts those of five (docs/spec/domain.md, section 3).
         let slot_ms = if matches!(sign.cause.as_str(), "N1" | "N4") { 60_000 } else { WINDOW_MS / 2 };
-        let index = self.signs.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-            if self.signs.len() >= SIGNS_MAX {
-                let least = self.signs.iter().enumerate().min_by_key(|(_, (_, seen))| (seen.percent > 0, seen.last));
-                least.map(|(index, _)| index).into_iter().for_each(|index| drop(self.signs.remove(index)));
-            }
-            self.signs.push((key, Seen { since: at, ..Seen::default() }));
-            self.signs.len() - 1
-        });
-        let seen = &mut self.signs[index].1;
+        if self.signs.len() >= SIGNS_MAX && !self.signs.iter().any(|(known, _)| *known == key) {
+            let least = self.signs.iter().enumerate().min_by_key(|(_, (_, seen))| (seen.percent > 0, seen.last));
+            least.map(|(index, _)| index).into_iter().for_each(|index| drop(self.signs.remove(index)));
+        }
+        // A new one begins with this slot: the one at the beginning of time is long over.
+        let seen = entry(&mut self.signs, key);
         seen.slide(at, slot_ms);
         if sign.strength > 0.0 {
             seen.percent = seen.percent.max(percent(sign.strength));
@@ -362,15 +359,11 @@ impl Region {
 
     /// The next generation of incidents of a scope and cause.
     pub fn next_generation(&mut self, scope: &str, cause: &str) -> u32 {
-        let known = |((of, why), _): &((String, String), u32)| of == scope && why == cause;
-        let index = self.generations.iter().position(known).unwrap_or_else(|| {
-            if self.generations.len() >= GENERATIONS_MAX {
-                self.generations.remove(0);
-            }
-            self.generations.push(((scope.to_owned(), cause.to_owned()), 0));
-            self.generations.len() - 1
-        });
-        let generation = &mut self.generations[index].1;
+        let key = (scope.to_owned(), cause.to_owned());
+        if self.generations.len() >= GENERATIONS_MAX && !self.generations.iter().any(|(known, _)| *known == key) {
+            self.generations.remove(0);
+        }
+        let generation = entry(&mut self.generations, key);
         *generation += 1;
         *generation
     }
