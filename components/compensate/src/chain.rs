@@ -73,8 +73,7 @@ impl Plan {
     /// authorize that came late takes part in the grid of its own time.
     #[must_use]
     pub fn poll(from: Instant, until: Instant, at: Instant) -> Option<Self> {
-        let past = (at - from).max(0);
-        let first = (past / POLL_MS + i64::from(past % POLL_MS > 0)).max(1);
+        let first = ((at - from + POLL_MS - 1) / POLL_MS).max(1);
         if from + first * POLL_MS >= until {
             return None;
         }

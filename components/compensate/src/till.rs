@@ -61,15 +61,18 @@ impl Till {
     /// Whether the payment is past, and if so whether its authorize was seen.
     #[must_use]
     pub fn past(&self, txn: &str) -> Option<bool> {
-        let hash = words::hash(txn);
-        self.past.iter().find(|past| past.hash == hash).map(|past| past.authorized)
+        self.gone(txn).map(|past| past.authorized)
     }
 
     /// Whether the payment is past and the terminal had its answer.
     #[must_use]
     pub fn was_delivered(&self, txn: &str) -> bool {
+        self.gone(txn).is_some_and(|past| past.delivered)
+    }
+
+    fn gone(&self, txn: &str) -> Option<&Past> {
         let hash = words::hash(txn);
-        self.past.iter().any(|past| past.hash == hash && past.delivered)
+        self.past.iter().find(|past| past.hash == hash)
     }
 
     /// Remembers by a hash alone that the payment is past, and whether its authorize and the delivery of its answer were seen.
