@@ -18,12 +18,8 @@ use tillwatch_wit::contract::{Details, Turn, Value};
 /// How long a simulation goes on after its last customer, for what runs to come to its end, ms.
 const REST_MS: Instant = 15 * 60_000;
 
-/// The configuration of every run: the defaults, with the second stage, and with an order system, since only where one is expected can it lack
-/// something.
+/// The configuration of every run: the defaults, with an order system, since only where one is expected can it lack something.
 const CONFIG: &str = r#"
-[rules.incident]
-enabled = true
-
 [rules.correlate-payment.settings.defaults]
 expects = ["display", "receipt", "ledger"]
 "#;
@@ -84,23 +80,12 @@ impl Engine {
 fn simulate(plan: Plan) -> Result<(Vec<u8>, Vec<Injected>, Vec<Truth>)> {
     let stop_at = plan.options.start + DURATION_MS;
     let mut fleet = Fleet::new(plan.options)?;
-    let (injected, mut truths, mut lines, mut stopped) = (fleet.injected(), Vec::new(), Vec::new(), false);
-    while let Some(due) = fleet.due() {
-        if !stopped && due >= stop_at {
-            fleet.stop();
-            stopped = true;
-        }
-        if due > stop_at + REST_MS {
-            break;
-        }
-        while let Some(record) = fleet.next(due) {
-            lines.extend_from_slice(record.line.as_bytes());
-            lines.push(b'\n');
-        }
-        truths.extend(fleet.truths());
-    }
-    truths.extend(fleet.truths());
-    Ok((lines, injected, truths))
+    let (injected, mut lines) = (fleet.injected(), Vec::new());
+    fleet.play(stop_at, stop_at + REST_MS, |record| {
+        lines.extend_from_slice(record.line.as_bytes());
+        lines.push(b'\n');
+    });
+    Ok((lines, injected, fleet.truths()))
 }
 
 /// Takes of an output what counts.

@@ -205,6 +205,17 @@ impl Fleet {
         self.stopped = true;
     }
 
+    /// All of it at once: customers come until `stop_at`, and what runs then has until `end`.
+    pub fn play(&mut self, stop_at: Instant, end: Instant, mut each: impl FnMut(&Emitted)) {
+        while let Some(record) = self.next(stop_at - 1) {
+            each(&record);
+        }
+        self.stop();
+        while let Some(record) = self.next(end) {
+            each(&record);
+        }
+    }
+
     fn take(&mut self, step: Step, now: Instant) {
         match step {
             Step::Arrive(terminal) => self.arrive(terminal, now),

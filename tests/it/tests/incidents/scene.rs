@@ -85,18 +85,12 @@ pub(crate) fn ran(options: Options, faults: &[&str]) -> Ran {
     let inject: Vec<Inject> = faults.iter().map(|fault| fault.parse().expect("a fault")).collect();
     let stop_at = options.start + LENGTH_MS;
     let mut fleet = Fleet::new(Options { inject, ..options }).expect("a fleet can be made");
-    let (mut input, mut events, mut stopped) = (Vec::new(), 0, false);
-    while let Some(due) = fleet.due().filter(|due| *due <= stop_at + REST_MS) {
-        if !stopped && due >= stop_at {
-            fleet.stop();
-            stopped = true;
-        }
-        while let Some(record) = fleet.next(due) {
-            input.extend_from_slice(record.line.as_bytes());
-            input.push(b'\n');
-            events += 1;
-        }
-    }
+    let (mut input, mut events) = (Vec::new(), 0);
+    fleet.play(stop_at, stop_at + REST_MS, |record| {
+        input.extend_from_slice(record.line.as_bytes());
+        input.push(b'\n');
+        events += 1;
+    });
     let (config, loaded) = engine();
     let host = |stage| Host::new(&rules::of_stage(loaded, stage)).expect("the rules start");
     let (mut first, mut later) = (host(Stage::First), host(Stage::Second));
