@@ -10,21 +10,14 @@ use base64::{
     alphabet::STANDARD,
     engine::general_purpose::{GeneralPurpose, NO_PAD},
 };
+use tillwatch_wit::mask::{DIGITS_MAX, DIGITS_MIN, KEPT_FIRST, KEPT_LAST, MASK};
 
 use super::cbor;
 
-/// Digits of the shortest card number (ISO/IEC 7812).
-const DIGITS_MIN: usize = 13;
-/// Digits of the longest card number (ISO/IEC 7812).
-const DIGITS_MAX: usize = 19;
 /// Base64 that begins and ends anywhere.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 /// Characters of base64 that the shortest card number takes, at least.
 const BASE64_CHARACTERS_MIN: usize = DIGITS_MIN * 4 / 3;
-/// Digits that stay in front (the issuer, as PCI DSS allows to show).
-const KEPT_FIRST: usize = 6;
-/// Digits that stay at the end.
-const KEPT_LAST: usize = 4;
 
 /// Whether a payload has to be looked at closely. Quick, and true too often: a run long enough, or something that may hide one (a JSON escape, a
 /// CBOR text in chunks).
@@ -205,7 +198,7 @@ impl Run {
             if bytes[place] == b'\\' {
                 bytes[place..place + ESCAPE.len() + 1].copy_from_slice(b"\\u002a");
             } else {
-                bytes[place] = b'*';
+                bytes[place] = MASK;
             }
         }
         true
@@ -310,6 +303,7 @@ mod tests {
             prop_assert_eq!(masked.len(), text.len());
             prop_assert_eq!(masked == text, !leaks(&text));
             prop_assert!(suspect(text.as_bytes()) || masked == text);
+            prop_assert!(masked == text || tillwatch_wit::mask::shows(masked.as_bytes()));
         }
 
         #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
-use tillwatch_wit::{contract::Instant, table::FieldId};
+use tillwatch_wit::{contract::Instant, mask, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::{event::Event, limits::Limits};
@@ -55,9 +55,15 @@ pub(super) struct Dedup {
     pub(super) evicted: u64,
 }
 
-/// The hash that an event is known by: 128 bits, so that no two of billions meet by chance.
+/// What an event is named by.
+const NAMES: [FieldId; 3] = [FieldId::PARTITIONKEY, FieldId::SOURCE, FieldId::ID];
+
+/// The hash that an event is known by: 128 bits, so that no two of billions meet by chance. Where its name was masked, that of all it says.
 pub(super) fn hash(event: &Event) -> u128 {
-    let parts = [FieldId::PARTITIONKEY, FieldId::SOURCE, FieldId::ID].map(|field| event.piece(field));
+    if let Some(twin) = twin(event) {
+        return twin;
+    }
+    let parts = NAMES.map(|field| event.piece(field));
     let mut short = [0; SHORT_BYTES];
     let length = parts.iter().map(|part| part.len() + size_of::<u64>()).sum::<usize>();
     if let Some(mut rest) = short.get_mut(..length) {
@@ -76,6 +82,30 @@ pub(super) fn hash(event: &Event) -> u128 {
         hasher.update(part);
     }
     hasher.digest128()
+}
+
+/// A hash of all that an event says, where its name was masked: others may have been masked to the same, and none of them must be taken for
+/// a duplicate. No hash of what was hidden, which could be guessed from it.
+pub(super) fn twin(event: &Event) -> Option<u128> {
+    if !NAMES.iter().any(|field| mask::shows(event.piece(*field))) {
+        return None;
+    }
+    // One who sends it again may order its fields in another way.
+    let mut fields: Vec<_> = event.fields().collect();
+    fields.sort_by_key(|(field, _)| *field);
+    let mut hasher = Xxh3::new();
+    hasher.update(&[event.event_type().0]);
+    hasher.update(&event.time().map_or([0; 9], |time| {
+        let mut said = [1; 9];
+        said[1..].copy_from_slice(&time.to_le_bytes());
+        said
+    }));
+    for (field, piece) in fields {
+        hasher.update(&[field.0]);
+        hasher.update(&(piece.len() as u64).to_le_bytes());
+        hasher.update(piece);
+    }
+    Some(hasher.digest128())
 }
 
 /// Names of an event that are hashed in one piece: the hash is the same, and setting up one of several pieces costs more than a short hash.
@@ -231,6 +261,31 @@ mod tests {
             }
             assert_eq!(hash(&event), hasher.digest128(), "an id of {length} bytes");
         }
+    }
+
+    fn told(id: &str, time: Instant, amount: i64, turned: bool) -> Event {
+        let mut event = Event::new(Vec::new());
+        event.set_time(time);
+        let mut fields = vec![(FieldId::SOURCE, "/r/x/t/T1".as_bytes()), (FieldId::ID, id.as_bytes())];
+        let amount = amount.to_le_bytes();
+        fields.push((FieldId::AMOUNT, &amount));
+        if turned {
+            fields.reverse();
+        }
+        for (field, piece) in fields {
+            event.push(field, piece);
+        }
+        event
+    }
+
+    #[test]
+    fn a_masked_id_names_an_event_by_all_that_it_says() {
+        const MASKED: &str = "202611******0042";
+        let first = hash(&told(MASKED, 1, 100, false));
+        assert_eq!(hash(&told(MASKED, 1, 100, true)), first, "the same in another order");
+        assert_ne!(hash(&told(MASKED, 2, 100, false)), first, "another time");
+        assert_ne!(hash(&told(MASKED, 1, 101, false)), first, "another amount");
+        assert_eq!(hash(&told("i1", 2, 100, false)), hash(&told("i1", 1, 101, false)), "any other id is enough");
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Partition {
             first: String::new(),
             second: format!("{}/{}", self.settings.topic, self.id),
             rule: format!("{ENGINE}/{kind}/{about}"),
+            twin: None,
             offset: 0,
         }
     }

@@ -8,7 +8,7 @@ use tillwatch_wit::{
     table::FieldId,
 };
 
-use super::{routing::Routes, terminals::Terminal};
+use super::{dedup, routing::Routes, terminals::Terminal};
 use crate::{
     event::Event,
     log::PartitionId,
@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) second: String,
     /// A timer's rule.
     pub(super) rule: String,
+    /// Of an event whose name was masked, what tells it from others of that name.
+    pub(super) twin: Option<u128>,
     /// For arrivals and events with the same source and id, the offset.
     pub(super) offset: i64,
 }
@@ -126,6 +128,7 @@ impl Moment {
             first,
             second,
             rule: rule.to_owned(),
+            twin: self.events.first().filter(|_| class == Class::Event).and_then(dedup::twin),
             offset: if class == Class::Event { self.offset.unwrap_or(0) } else { 0 },
         }
     }
@@ -135,6 +138,9 @@ impl Place {
     /// The CloudEvents id of the `ordinal`th output of one source in this moment: what else speaks up in it does not matter. Nothing in it
     /// depends on partitions or offsets, but for what is about a record as such.
     pub(super) fn id(&self, terminal: &str, source: &str, ordinal: usize) -> Id {
+        let offset = if self.class == Class::Arrival { self.offset } else { 0 }.to_le_bytes();
+        let twin = self.twin.map(u128::to_le_bytes);
+        let apart = twin.as_ref().map_or(&offset[..], <[u8; 16]>::as_slice);
         Id::of(&[
             b"output",
             terminal.as_bytes(),
@@ -145,7 +151,7 @@ impl Place {
             self.first.as_bytes(),
             self.second.as_bytes(),
             self.rule.as_bytes(),
-            &if self.class == Class::Arrival { self.offset } else { 0 }.to_le_bytes(),
+            apart,
             &(ordinal as u64).to_le_bytes(),
         ])
     }
@@ -163,6 +169,7 @@ impl Place {
             first: topic.to_owned(),
             second: partition.to_string(),
             rule: String::new(),
+            twin: None,
             offset,
         }
     }

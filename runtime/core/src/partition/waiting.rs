@@ -9,7 +9,10 @@ use std::{
 
 use tillwatch_wit::contract::Instant;
 
-use super::order::{Placed, Ready};
+use super::{
+    dedup,
+    order::{Placed, Ready},
+};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -97,11 +100,12 @@ impl Waiting {
             let Self { group, places, .. } = self;
             let of = |place: u32| places[place as usize].as_ref().expect("invariant: it waits");
             // Two that a sender gave one id, though they differ, are told apart by what they say: the first is taken, the other is a
-            // duplicate, and which came first over the network must not matter.
+            // duplicate, and which came first over the network must not matter. Where masking made their ids one, both are taken.
             group.sort_unstable_by(|a, b| {
                 let (a, b) = (of(*a), of(*b));
                 a.name()
                     .cmp(&b.name())
+                    .then_with(|| dedup::twin(&a.event).cmp(&dedup::twin(&b.event)))
                     .then_with(|| a.event.content_cmp(&b.event))
                     .then_with(|| a.offset.cmp(&b.offset))
             });
