@@ -38,8 +38,13 @@ impl Desk<'_, '_> {
         self.told_of_goods(index);
         let payment = &mut self.till.payments[index];
         payment.touched = self.at;
+        if payment.is_masked() {
+            payment.facts.hands_off = true;
+            self.unresolved(index, "masked", None);
+            return;
+        }
         // A payment that gave way is a person's; it must not take a place again.
-        if !payment.facts.evicted {
+        if !payment.facts.hands_off {
             payment.findings.retain(|open| open.need != need);
             let id = visit.finding().filter(|id| id.len() <= ID_BYTES_MAX).unwrap_or_default().to_owned();
             payment.findings.push(Finding { need, id, cause: cause(visit) });
@@ -123,7 +128,7 @@ impl Desk<'_, '_> {
         payment.findings.clear();
         payment.left_to_sale = None;
         payment.asked_first = Needs::default();
-        payment.facts.evicted = true;
+        payment.facts.hands_off = true;
         payment.touched = self.at;
         self.unresolved(index, "evicted", None);
     }

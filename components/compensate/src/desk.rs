@@ -212,7 +212,7 @@ impl Desk<'_, '_> {
         let least = if kind == Kind::Redeliver { REDELIVER_LEAST_MS } else { 1 };
         // An authorize seen only after the step was due.
         let early = kind == Kind::Flush && payment.gives_up_at.is_some_and(|gives_up| !self.is_due(gives_up));
-        if payment.facts.evicted || shut {
+        if payment.facts.hands_off || shut {
             Gate::Shut
         } else if early || (kind != Kind::Query && silent()) {
             Gate::Silent

@@ -38,6 +38,7 @@ impl Desk<'_, '_> {
             payment.authorize =
                 visit.id().filter(|id| id.len() <= ID_BYTES_MAX).map(|id| (id.to_owned(), visit.time()));
             if !payment.is_card()
+                && !payment.is_masked()
                 && payment.is_unanswered()
                 && past.is_none()
                 && let Some(plan) = Plan::poll(when, when + windows.response_ms, at)

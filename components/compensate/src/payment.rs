@@ -5,6 +5,7 @@ use tillwatch_sdk::{
     Instant,
     payment::{CARD, Windows},
 };
+use tillwatch_wit::mask;
 
 use crate::{
     chain::{Chain, Phase, Plan},
@@ -31,8 +32,8 @@ pub struct Facts {
     pub money_back: bool,
     /// Authoritative answers contradict each other.
     pub contradiction: bool,
-    /// It gave way to others: a person has it, no commands any more.
-    pub evicted: bool,
+    /// A person has it, no commands any more: it gave way to others, or its key is masked.
+    pub hands_off: bool,
     /// That goods were handed over with a reversal due was said.
     pub goods_told: bool,
 }
@@ -191,8 +192,15 @@ impl Payment {
     #[must_use]
     pub fn goods_and_reversal_due(&self) -> bool {
         let facts = &self.facts;
-        let settled = facts.delivered || facts.declined || facts.not_paid || facts.money_back || facts.evicted;
+        let settled = facts.delivered || facts.declined || facts.not_paid || facts.money_back || facts.hands_off;
         self.is_card() && facts.goods && !settled && self.reversal_at.is_none() && !facts.goods_told
+    }
+
+    /// Whether its transaction key lost digits to the masking of card numbers: no target could know which payment a command is about, and
+    /// what `not-found` says of it is not so.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        mask::shows(self.txn.as_bytes())
     }
 
     /// Whether a finding is open or a chain runs.
@@ -220,7 +228,7 @@ impl Payment {
         let awaited = facts.goods && !settled && self.gives_up_at.is_none();
         // Else an authorize that comes after it, and goods, would look like a reversal due.
         let returned = facts.money_back && self.authorized_at.is_none();
-        if facts.evicted
+        if facts.hands_off
             || facts.contradiction
             || facts.goods_told
             || awaited
