@@ -29,6 +29,13 @@ pub(crate) fn of(error: &KafkaError, what: &str) -> LogError {
     }
 }
 
+/// As [`of`], about a topic that was there when the log was opened: a client whose broker is just coming back may see it without its partitions,
+/// or not at all, for a moment.
+pub(crate) fn of_known(error: &KafkaError, what: &str) -> LogError {
+    let error = of(error, what);
+    LogError { retry: error.retry || error.code == "topic-missing", ..error }
+}
+
 /// The error of a code; `what` is the whole message but for what to do.
 pub(crate) fn of_code(code: RDKafkaErrorCode, what: &str) -> LogError {
     let ((name, who, retry), advice) = class(code);
@@ -131,6 +138,9 @@ mod tests {
         let down = of(&KafkaError::MetadataFetch(RDKafkaErrorCode::AllBrokersDown), "reading metadata of pos.events");
         assert_eq!((down.code, down.who, down.retry), ("broker-unreachable", Who::Operations, true));
         assert!(down.what.starts_with("reading metadata of pos.events: "), "{}", down.what);
+        let gone = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
+        assert_eq!((of(&gone, "").code, of(&gone, "").retry), ("topic-missing", false));
+        assert_eq!((of_known(&gone, "").code, of_known(&gone, "").retry), ("topic-missing", true));
         let fenced = of(&KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId), "polling");
         assert_eq!((fenced.code, fenced.who, fenced.retry), ("fenced", Who::Operations, false));
     }

@@ -115,10 +115,10 @@ impl Restore {
         let what = || format!("reading the committed offset of {}-{partition} in group {}", config.input, config.group);
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&config.input, partition);
-        let answer = consumer.committed_offsets(asked, wait).map_err(|error| error::of(&error, &what()))?;
+        let answer = consumer.committed_offsets(asked, wait).map_err(|error| error::of_known(&error, &what()))?;
         let element =
             answer.find_partition(&config.input, partition).expect("invariant: the answer has what was asked");
-        element.error().map_err(|error| error::of(&error, &what()))?;
+        element.error().map_err(|error| error::of_known(&error, &what()))?;
         match element.offset() {
             Offset::Offset(offset) => Committed::parse(element.metadata(), offset)
                 .map(Some)
@@ -132,7 +132,7 @@ impl Restore {
         let (_, end) = self
             .raw
             .fetch_watermarks(&config.input, partition, client::request(config))
-            .map_err(|error| error::of(&error, &format!("reading the end of {}-{partition}", config.input)))?;
+            .map_err(|error| error::of_known(&error, &format!("reading the end of {}-{partition}", config.input)))?;
         Ok(end)
     }
 
@@ -145,7 +145,7 @@ impl Restore {
     ) -> Result<(i64, i64), LogError> {
         consumer
             .fetch_watermarks(&config.changelog, partition, client::request(config))
-            .map_err(|error| error::of(&error, &format!("reading the ends of {}-{partition}", config.changelog)))
+            .map_err(|error| error::of_known(&error, &format!("reading the ends of {}-{partition}", config.changelog)))
     }
 
     /// Hands every committed changelog record of a partition to `each`, in order.
@@ -169,7 +169,7 @@ impl Restore {
             assignment
                 .add_partition_offset(topic, partition, Offset::Offset(begin))
                 .and_then(|()| self.committed.assign(&assignment))
-                .map_err(|error| error::of(&error, &what()))?;
+                .map_err(|error| error::of_known(&error, &what()))?;
             let done = self.read_to(config, partition, end, &what, &mut |message| {
                 each(message.key().unwrap_or_default(), message.payload());
                 read += 1;
@@ -224,7 +224,7 @@ impl Restore {
                 // The stable end was at or behind `end` before the reading began.
                 Some(Err(KafkaError::PartitionEOF(ended))) if ended == partition => return Ok(()),
                 Some(Err(failure)) => {
-                    let class = error::of(&failure, &what());
+                    let class = error::of_known(&failure, &what());
                     if !class.retry {
                         return Err(class);
                     }
@@ -241,13 +241,13 @@ impl Restore {
     }
 }
 
-/// The error for a transaction that nobody ends.
 /// How long somebody's transaction may stay undecided before that is said: the broker ends one by itself well within this.
 fn undecided(config: &Config) -> Duration {
     let timeouts = &config.timeouts;
     Duration::from_millis(timeouts.transaction_ms.saturating_mul(TRANSACTIONS_MAX).min(timeouts.restore_ms).into())
 }
 
+/// The error for a transaction that nobody ends.
 fn hanging(config: &Config, what: &str, detail: &str) -> LogError {
     LogError {
         code: "transaction-hanging",
