@@ -1,5 +1,6 @@
 //! A deployment on a Kafka, with topics of its own, as its operators and its readers see it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,14 +9,15 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::feed::{Send, WINDOWS, now, silent, subject};
+use super::feed::{Send, WINDOWS, instant, now, silent, subject};
 use super::process::{Member, run, tillwatch};
-use super::verdict::{Outputs, PLACE, assert_same, export, found, once, replayed};
+use super::verdict::{Outputs, PLACE, assert_same, export, found, lines, once, replayed};
 use crate::machine::kafka;
 
 /// Partitions of every topic.
@@ -23,7 +25,11 @@ pub const PARTITIONS: i32 = 3;
 
 /// Lets no outage make a feed blind. Each partition has a finding of its own for that, and a replay of them all together has one partition:
 /// where brokers or members are away for long, what they say of it cannot be compared.
-pub const SIGHTED: &str = "[feed]\nunreachable_ms_max = 600000\nlag_ms_max = 600000\n";
+/// For the same reason no partition of the first stage is left out of the second.
+pub const SIGHTED: &str = "[feed]\nunreachable_ms_max = 600000\nlag_ms_max = 600000\n[stages]\nidle_ms_max = 3600000\n";
+
+/// Topics whose records are compared.
+const COMPARED: [&str; 4] = ["pos.findings", "pos.commands", "pos.incidents", "pos.dead-letters"];
 
 /// How often a reader polls, [`POLL`] each, before a test says that nothing came.
 const POLLS_MAX: usize = 900;
@@ -233,6 +239,68 @@ impl Deployment {
         self.until("the finding of silence in every partition", said, |said| {
             terminals.iter().all(|terminal| said.iter().any(|output| raised(output, terminal)))
         });
+        let found =
+            |terminal: &String| said.iter().find(|output| raised(output, terminal)).map(|o| instant(&o["time"]));
+        let until = terminals.iter().filter_map(found).min().expect("there are partitions");
+        self.second_stage(until, said);
+        // What is there by now is all there is of the time before.
+        let there = COMPARED.map(|topic| {
+            let topic = self.topic(topic);
+            let records = lines(&export(&self.config(), Some(&topic))).count();
+            (topic, records)
+        });
+        self.until("what the topics hold", said, |said| {
+            let read = |topic: &str| said.iter().filter(|output| output["topic"] == topic).count();
+            there.iter().all(|(topic, records)| read(topic) >= *records)
+        });
+    }
+
+    /// Waits until the second stage has committed everything before `until`; goes on reading meanwhile.
+    fn second_stage(&self, until: i64, said: &mut Vec<Value>) {
+        let topic = self.topic("pos.evidence");
+        let consumer = |group: &str| -> BaseConsumer {
+            let mut client = ClientConfig::new();
+            client.set("bootstrap.servers", &self.brokers).set("group.id", group).set("enable.auto.commit", "false");
+            client.create().expect("a consumer can be made")
+        };
+        let (evidence, group) =
+            (consumer(&format!("{}-evidence", self.name)), consumer(&format!("{}-second", self.name)));
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            list.add_partition_offset(&topic, partition, Offset::Beginning).expect("it can be read");
+        }
+        evidence.assign(&list).expect("it can be read");
+        // By partition and input: the record with which the input came past it.
+        let mut passed = BTreeMap::new();
+        for _ in 0..POLLS_MAX {
+            while self.poll(Duration::ZERO, said) {}
+            for message in std::iter::from_fn(|| evidence.poll(POLL)) {
+                let message = message.expect("the broker answers");
+                if let Some((input, watermark)) = watermark(&message)
+                    && watermark >= until
+                {
+                    passed.entry((message.partition(), input)).or_insert(message.offset());
+                }
+                if self.has_passed(&passed, &group) {
+                    return;
+                }
+            }
+        }
+        panic!("the second stage never came past {until}: {passed:?};{}", self.positions());
+    }
+
+    /// Whether the group of the second stage has committed what these records, one from each input to each partition, let it hand out.
+    fn has_passed(&self, passed: &BTreeMap<(i32, i32), i64>, group: &BaseConsumer) -> bool {
+        let all = usize::try_from(PARTITIONS * PARTITIONS).expect("a few");
+        let topic = self.topic("pos.evidence");
+        let committed = |partition| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, partition);
+            // A commit may be on its way.
+            let offsets = group.committed_offsets(list, FLUSH_MAX).ok()?;
+            offsets.elements().first()?.offset().to_raw()
+        };
+        passed.len() == all && passed.iter().all(|((partition, _), offset)| committed(*partition) > Some(*offset))
     }
 
     /// Holds what readers saw against what the log's export replays to, up to where every partition has come. [`Deployment::fall_silent`]
@@ -248,7 +316,7 @@ impl Deployment {
     /// Reads what comes out from the beginning on, as a reader who must not see what is not committed.
     pub fn read(&self) {
         let mut list = TopicPartitionList::new();
-        for topic in ["pos.findings", "pos.commands", "pos.dead-letters"] {
+        for topic in COMPARED {
             for partition in 0..PARTITIONS {
                 list.add_partition_offset(&self.topic(topic), partition, Offset::Beginning).expect("it can be read");
             }
@@ -303,7 +371,7 @@ impl Deployment {
             let come = committed.as_ref().ok().and_then(|group| group.committed_offsets(list, FLUSH_MAX).ok());
             let come = come.and_then(|list| list.elements().first().map(|place| place.offset()));
             let _ = write!(text, " partition {partition}: {come:?} of {end:?} read,");
-            for output in ["pos.findings", "pos.commands", "pos.dead-letters"] {
+            for output in COMPARED {
                 let stable =
                     self.reader.fetch_watermarks(&self.topic(output), partition, FLUSH_MAX).map(|(_, end)| end);
                 let _ = write!(text, " {output} up to {stable:?}");
@@ -313,4 +381,17 @@ impl Deployment {
         let _ = write!(text, "; the reader is at {seen:?}");
         text
     }
+}
+
+/// Which partition of the first stage has come how far, where a record of the evidence says so.
+fn watermark(message: &BorrowedMessage<'_>) -> Option<(i32, i64)> {
+    let headers = message.headers()?;
+    let text = |name: &str| {
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok().map(str::to_owned)
+    };
+    if text("ce_type")? != "tillwatch.watermark" {
+        return None;
+    }
+    Some((text("ce_input")?.parse().ok()?, instant(&text("ce_time")?.into())))
 }

@@ -159,7 +159,7 @@ impl Machine {
         let options = tillwatch_embedded::Options::new(PARTITIONS, Arc::new(now));
         let store = Store::open(&self.log, options).expect("nobody else has it open");
         let mut said = Vec::new();
-        for topic in ["pos.findings", "pos.commands"] {
+        for topic in ["pos.findings", "pos.commands", "pos.incidents"] {
             let end = store.end_offset(topic, 0).expect("the log can be read");
             let mut next = 0;
             while next < end {

@@ -54,7 +54,7 @@ pub fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
     run(command, b"").good()
 }
 
-/// What `replay` of these events says on the topics of findings, commands and dead letters.
+/// What `replay` of these events says on the topics of findings, commands, incidents and dead letters.
 pub fn replayed(config: &Path, events: &[u8]) -> Outputs {
     let mut command = tillwatch(["replay", "--config"]);
     command.arg(config).arg("-");
@@ -62,7 +62,7 @@ pub fn replayed(config: &Path, events: &[u8]) -> Outputs {
     assert!(matches!(ended.code, Some(0 | 3)), "{}", ended.stderr);
     let kept = |line: &Value| {
         let topic = line["topic"].as_str().expect("an output has a topic");
-        ["pos.findings", "pos.commands", "pos.dead-letters"].iter().any(|name| topic.ends_with(name))
+        ["pos.findings", "pos.commands", "pos.incidents", "pos.dead-letters"].iter().any(|name| topic.ends_with(name))
     };
     once(lines(&ended.stdout).filter(kept))
 }
