@@ -98,7 +98,7 @@ impl Fuzz {
     fn new(workspace: &Workspace) -> Self {
         Self {
             source: workspace.root().join("tests").join("fuzz"),
-            release: workspace.target().join("release"),
+            release: workspace.target().join("release").join("examples"),
             work: workspace.target().join("fuzz"),
         }
     }
@@ -106,7 +106,7 @@ impl Fuzz {
     /// The names of all targets, or the one asked for.
     fn targets(&self, only: Option<&str>) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in list(&self.source.join("src").join("bin"))? {
+        for entry in list(&self.source.join("examples"))? {
             names.extend(entry.file_stem().map(|name| name.to_string_lossy().into_owned()));
         }
         match only {
@@ -121,7 +121,7 @@ impl Fuzz {
         let mut command = cargo(workspace, "build");
         command.args(["--workspace", "--features", "tillwatch-fuzz/libfuzzer"]);
         for target in targets {
-            command.args(["--bin", &format!("{PREFIX}{target}")]);
+            command.args(["--example", &format!("{PREFIX}{target}")]);
         }
         command.env("RUSTC_WORKSPACE_WRAPPER", self.source.join("rustc.sh"));
         run_shown(&mut command)
