@@ -121,9 +121,25 @@ pub const FINDINGS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The text of a finding; amounts are in minor units of the currency. A kind that is an integrator's own gets a text that names kind and scope.
+/// Why `unresolved` is said (its detail `why`), as a part of its text.
+pub const REASONS: &[(&str, &str, &str)] = &[
+    ("queries", "the queries are used up", "查询次数已用尽"),
+    ("flushes", "the reversal could not be sent", "冲正未能送出"),
+    ("undelivered", "the terminal never received the approval", "终端始终未收到批准结果"),
+    ("late-approval", "approved after the terminal had given up", "终端放弃后才获批准"),
+    ("goods", "goods may be out for a payment that is not kept", "交易不成立但商品可能已交付"),
+    ("contradiction", "the answers contradict each other", "各方应答互相矛盾"),
+    ("evicted", "too many payments of this till are in trouble at once", "该终端同时异常的交易过多"),
+    (
+        "masked",
+        "its number looks like a card number and was masked, so no command can name it",
+        "交易号形似卡号已被掩码,无法下发命令",
+    ),
+];
+
+/// The text of a finding; `why` says more of `unresolved`. Amounts are in minor units of the currency. A kind that is an integrator's own gets a text that names kind and scope.
 #[must_use]
-pub fn finding_text(kind: &str, scope: &str, amount: Option<i64>, currency: Option<&str>) -> Text {
+pub fn finding_text(kind: &str, scope: &str, amount: Option<i64>, currency: Option<&str>, why: Option<&str>) -> Text {
     let money = amount.map(|amount| money(amount, currency));
     let about = |word: &str, of: &str| match &money {
         Some(money) => format!("{word}{of} ({money})"),
@@ -135,8 +151,16 @@ pub fn finding_text(kind: &str, scope: &str, amount: Option<i64>, currency: Opti
         "" => (about("", scope), about("", scope)),
         _ => (about(&format!("{english} "), of), about(&format!("{chinese} "), of)),
     };
+    let reason = REASONS.iter().find(|(known, ..)| kind == "unresolved" && Some(*known) == why);
     match FINDINGS.iter().find(|(known, ..)| *known == kind) {
-        Some((_, en, zh)) => Text { en: en.replacen("{}", &english, 1), zh: zh.replacen("{}", &chinese, 1) },
+        Some((_, en, zh)) => {
+            let mut text = Text { en: en.replacen("{}", &english, 1), zh: zh.replacen("{}", &chinese, 1) };
+            if let Some((_, en, zh)) = reason {
+                text.en.push_str(&format!(" ({en})"));
+                text.zh.push_str(&format!("({zh})"));
+            }
+            text
+        }
         None => Text { en: format!("{english}: {kind}"), zh: format!("{chinese}:{kind}") },
     }
 }
@@ -211,13 +235,13 @@ mod tests {
 
     #[test]
     fn texts_name_what_it_is_about_in_both_languages() {
-        let text = finding_text("approved-undelivered", "payment:A01:M1:T1:1:7", Some(1250), Some("CNY"));
+        let text = finding_text("approved-undelivered", "payment:A01:M1:T1:1:7", Some(1250), Some("CNY"), None);
         assert!(text.en.starts_with("Payment A01:M1:T1:1:7 (CNY 12.50): approved by the host"), "{}", text.en);
         assert!(text.zh.starts_with("交易 A01:M1:T1:1:7 (CNY 12.50):主机已批准"), "{}", text.zh);
-        let own = finding_text("drawer-open", "till:7", None, None);
+        let own = finding_text("drawer-open", "till:7", None, None, None);
         assert_eq!((own.en.as_str(), own.zh.as_str()), ("till:7: drawer-open", "till:7:drawer-open"));
         for (kind, ..) in FINDINGS {
-            let text = finding_text(kind, "payment:{}", None, None);
+            let text = finding_text(kind, "payment:{}", None, None, None);
             assert!(text.en.starts_with("Payment {}: ") && text.zh.starts_with("交易 {}:"), "{kind}");
         }
     }
@@ -235,6 +259,24 @@ mod tests {
         ] {
             assert_eq!(money(amount, currency), text);
         }
+    }
+
+    #[test]
+    fn what_is_unresolved_says_why_and_the_runbook_too() {
+        let runbook = include_str!("../../../docs/runbook.md");
+        let section = runbook.split("### unresolved\n").nth(1).unwrap().split("\n#").next().unwrap();
+        for (why, en, zh) in REASONS {
+            let text = finding_text("unresolved", "payment:A01:M1:1", None, None, Some(why));
+            assert!(
+                text.en.ends_with(&format!("must look ({en})")) && text.zh.ends_with(&format!("({zh})")),
+                "{text:?}"
+            );
+            assert!(section.contains(&format!("`{why}`")), "{why}");
+        }
+        assert_eq!(
+            finding_text("unresolved", "payment:A01:M1:1", None, None, Some("unknown")),
+            finding_text("unresolved", "payment:A01:M1:1", None, None, None)
+        );
     }
 
     #[test]

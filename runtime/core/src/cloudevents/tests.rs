@@ -579,7 +579,7 @@ fn a_cleared_finding_says_what_it_was_and_how_it_ended() {
         opened_at: INGEST,
         severity: Severity::Warning,
         generation: 1,
-        text: crate::words::finding_text("no-answer", "payment:A01:M1:T1:1:7", Some(1250), Some("CNY")),
+        text: crate::words::finding_text("no-answer", "payment:A01:M1:T1:1:7", Some(1250), Some("CNY"), None),
         runbook: crate::words::runbook("no-answer"),
         details: vec![("rail".to_owned(), Value::Text("card".to_owned()))],
     };

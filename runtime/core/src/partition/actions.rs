@@ -110,9 +110,13 @@ impl Carry<'_> {
             let reason = format!("{held} findings of the rule are open in this partition: raise findings_max");
             return Err(Fault { code: "findings-max", reason });
         }
+        let why = raised.details.iter().find_map(|(name, value)| match value {
+            Value::Text(why) if name == "why" => Some(why.as_str()),
+            _ => None,
+        });
         let mut finding = output::Finding {
             finding: id,
-            text: words::finding_text(&raised.kind, &scope, raised.amount, raised.currency.as_deref()),
+            text: words::finding_text(&raised.kind, &scope, raised.amount, raised.currency.as_deref(), why),
             runbook: words::runbook(&raised.kind),
             kind: raised.kind,
             scope,

@@ -32,13 +32,15 @@ impl Partition {
         details: Details,
     ) -> Option<Output> {
         let id = Id::finding(ENGINE, kind, &scope, "");
+        // For one wrong clock nobody need be woken: its events are placed close to their arrival.
+        let severity = if kind == "clock-skew" { Severity::Warning } else { Severity::Critical };
         if self.ledger.get(terminal, id.as_str()).is_some() {
             return None;
         }
         let finding = Finding {
             generation: self.watch.generation(id.as_str()),
             finding: id,
-            text: words::finding_text(kind, &scope, None, None),
+            text: words::finding_text(kind, &scope, None, None, None),
             runbook: words::runbook(kind),
             kind: kind.to_owned(),
             scope,
@@ -54,7 +56,7 @@ impl Partition {
             rule_version: env!("CARGO_PKG_VERSION").to_owned(),
             deadline: None,
             opened_at: at,
-            severity: Severity::Critical,
+            severity,
             details,
         };
         self.ledger.set(terminal, &finding.finding.clone(), Some(finding.clone()));
