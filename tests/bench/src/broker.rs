@@ -162,6 +162,7 @@ impl Feeder {
 /// How far a consumer group has come on a topic, as anyone can see.
 pub struct Progress {
     consumer: BaseConsumer,
+    topic: String,
     list: TopicPartitionList,
 }
 
@@ -178,7 +179,11 @@ impl Progress {
         (0..PARTITIONS).for_each(|partition| {
             list.add_partition(topic, partition);
         });
-        Ok(Self { consumer: client.create().context("a Kafka consumer cannot be made")?, list })
+        Ok(Self {
+            consumer: client.create().context("a Kafka consumer cannot be made")?,
+            topic: topic.to_owned(),
+            list,
+        })
     }
 
     /// Records that are done, over all partitions.
@@ -186,12 +191,29 @@ impl Progress {
     /// # Errors
     /// Where the broker does not answer.
     pub fn done(&self) -> Result<i64> {
+        Ok(self.offsets()?.into_iter().map(|(_, offset)| offset).sum())
+    }
+
+    /// What share of the partition that is furthest behind is done, in percent.
+    ///
+    /// # Errors
+    /// As [`Progress::done`].
+    pub fn least_percent(&self) -> Result<i64> {
+        let mut least = 100;
+        for (partition, offset) in self.offsets()? {
+            let (_, end) = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_MAX)?;
+            least = least.min(offset * 100 / end.max(1));
+        }
+        Ok(least)
+    }
+
+    fn offsets(&self) -> Result<Vec<(i32, i64)>> {
         let committed = self.committed()?;
-        let offsets = committed.elements().into_iter().map(|element| match element.offset() {
+        let offset = |offset| match offset {
             Offset::Offset(offset) => offset,
             _ => 0,
-        });
-        Ok(offsets.sum())
+        };
+        Ok(committed.elements().into_iter().map(|element| (element.partition(), offset(element.offset()))).collect())
     }
 
     /// A broker that has just begun does not know yet who coordinates a group.

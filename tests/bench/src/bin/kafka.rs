@@ -234,22 +234,29 @@ impl Run<'_> {
         Ok((rate, Some(self.found(&format!("{name}.pos.findings"))?)))
     }
 
-    /// Watches a group from outside until it is through.
+    /// Watches a group from outside until it is through with every partition: not all take them in equal steps.
     fn watch(&self, group: &str, process: &mut Process) -> Result<f64> {
         let progress = Progress::new(self.brokers, group, INPUT)?;
         let (began, events) = (now(), i64::try_from(self.events)?);
         let (from, to) = (events * FROM_PERCENT / 100, events * TO_PERCENT / 100);
-        let mut first: Option<(Instant, i64)> = None;
+        let (mut first, mut rate): (Option<(Instant, i64)>, Option<f64>) = (None, None);
         loop {
             process.lives()?;
             let done = progress.done()?;
             match first {
+                _ if rate.is_some() => {}
                 None if done >= from => first = Some((now(), done)),
                 Some((at, before)) if done >= to && done > before => {
                     #[allow(clippy::cast_precision_loss, reason = "some millions")]
-                    return Ok((done - before) as f64 / at.elapsed().as_secs_f64());
+                    let over = (done - before) as f64 / at.elapsed().as_secs_f64();
+                    rate = Some(over);
                 }
                 _ => {}
+            }
+            if let Some(rate) = rate
+                && progress.least_percent()? >= TO_PERCENT
+            {
+                return Ok(rate);
             }
             if began.elapsed() > RUN_MAX {
                 bail!("{group} has done {done} of {events} events after {} s", RUN_MAX.as_secs());
