@@ -27,7 +27,7 @@ use crate::{
     context::{Change, Health, Member, Pulse},
     cover::Cover,
     error,
-    position::Committed as Stored,
+    position::{self, Committed as Stored},
     restore::Restore,
     tick::Ticks,
     transaction::{Outcome, Transactions},
@@ -305,6 +305,13 @@ impl KafkaLog {
         Ok(offsets)
     }
 
+    /// What stands with the committed offset of a partition.
+    fn stored(&mut self, partition: PartitionId) -> Result<Option<Stored>, LogError> {
+        // A new producer decides what the old one left undecided, so it comes first.
+        self.producer()?;
+        self.restore.position(&self.config, partition, &self.id, &self.pulse)
+    }
+
     /// Answers what is open, so that librdkafka can leave the group.
     fn settle(&mut self) -> Result<(), LogError> {
         if self.shares.values().any(|share| *share == Share::Assigned) {
@@ -360,9 +367,16 @@ impl Log for KafkaLog {
         each: &mut dyn FnMut(&[u8], Option<&[u8]>),
         progress: &mut dyn FnMut(Restoring),
     ) -> Result<Option<Position>, LogError> {
-        let position = self.position(partition)?;
-        self.restore.changelog(&self.config, partition, each, progress)?;
-        Ok(position)
+        let stored = self.stored(partition)?;
+        let mut marked = None;
+        let mut each = |key: &[u8], value: Option<&[u8]>| {
+            if key == position::MARK { marked = value.map(<[u8]>::to_vec) } else { each(key, value) }
+        };
+        self.restore.changelog(&self.config, partition, &mut each, progress)?;
+        let Config { group, input, changelog, .. } = &self.config;
+        position::whole(stored.as_ref(), marked.as_deref())
+            .map_err(|why| position::torn(group, input, changelog, partition, &why))?;
+        Ok(stored.map(|stored| stored.position))
     }
 
     fn start(&mut self, partition: PartitionId, from: Option<i64>) -> Result<(), LogError> {
@@ -444,10 +458,7 @@ impl Log for KafkaLog {
     }
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {
-        // A new producer decides what the old one left undecided, so it comes first.
-        self.producer()?;
-        let stored = self.restore.position(&self.config, partition, &self.id, &self.pulse)?;
-        Ok(stored.map(|stored| stored.position))
+        Ok(self.stored(partition)?.map(|stored| stored.position))
     }
 
     fn tick(&mut self, partition: PartitionId, tick: Tick) -> Result<Ticked, LogError> {

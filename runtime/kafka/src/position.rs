@@ -8,6 +8,9 @@ use tillwatch_core::log::{LogError, PartitionId, Position, Who};
 
 /// Version of the format, its first word.
 const VERSION: &str = "tillwatch/1";
+/// The key of the changelog record that says the same as the metadata of the offset that is committed with it. Keys of what a partition keeps never
+/// begin with 0.
+pub(crate) const MARK: &[u8] = b"\0committed";
 /// The broker's `offset.metadata.max.bytes` is 4096 unless set otherwise.
 const BYTES_MAX: usize = 4096;
 
@@ -63,6 +66,30 @@ impl Committed {
     }
 }
 
+/// Whether changelog and committed offset are of one commit: `marked` is what the changelog says last under [`MARK`].
+pub(crate) fn whole(committed: Option<&Committed>, marked: Option<&[u8]>) -> Result<(), String> {
+    let committed = committed.map(Committed::encode);
+    if committed.as_deref().map(str::as_bytes) == marked {
+        return Ok(());
+    }
+    let shown = |text: Option<&[u8]>| text.map_or_else(|| "nothing".to_owned(), |text| text.escape_ascii().to_string());
+    Err(format!("it says `{}`, the offset says `{}`", shown(marked), shown(committed.as_deref().map(str::as_bytes))))
+}
+
+/// The error for a changelog that is not of the commit that the offset is of.
+pub(crate) fn torn(group: &str, input: &str, changelog: &str, partition: PartitionId, why: &str) -> LogError {
+    LogError {
+        code: "changelog-torn",
+        what: format!(
+            "{changelog}-{partition} and the committed offset of {input}-{partition} in group {group} are not of one commit: {why}. The partition does \
+             not start on a guess. Was the topic made anew, an offset moved, or a transaction ended by hand in some partitions only? See \
+             docs/runbook.md#changelog-torn"
+        ),
+        who: Who::Operations,
+        retry: false,
+    }
+}
+
 /// The error for metadata that cannot be read.
 pub(crate) fn unreadable(group: &str, topic: &str, partition: PartitionId, offset: i64, why: &str) -> LogError {
     LogError {
@@ -98,6 +125,16 @@ mod tests {
         let text = committed().encode();
         assert_eq!(text, "tillwatch/1 17 1795000000000 23 1795000000900 -9223372036854775808 23 tillwatch-edge-1-0");
         assert_eq!(Committed::parse(&text, 17), Ok(committed()));
+    }
+
+    #[test]
+    fn changelog_and_offset_are_whole_where_they_say_the_same() {
+        let (ours, text) = (committed(), committed().encode());
+        assert_eq!(whole(None, None), Ok(()));
+        assert_eq!(whole(Some(&ours), Some(text.as_bytes())), Ok(()));
+        assert!(whole(Some(&ours), None).is_err_and(|why| why.starts_with("it says `nothing`")));
+        assert!(whole(None, Some(text.as_bytes())).is_err_and(|why| why.ends_with("the offset says `nothing`")));
+        assert!(whole(Some(&ours), Some(&text.as_bytes()[1..])).is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     context::{Pulse, Sender},
     error,
+    position::MARK,
     wait::Deadline,
 };
 
@@ -124,7 +125,7 @@ impl Transactions {
         self.producer.context().take_failure();
         self.producer.begin_transaction().map_err(|error| fault("beginning a transaction", &error))?;
         for commit in commits {
-            self.produce(config, commit, deadline)?;
+            self.produce(config, commit, offsets, deadline)?;
         }
         // `flush` would cost 100 ms: its inner poll runs to its time-out.
         while self.producer.in_flight_count() > 0 {
@@ -152,7 +153,13 @@ impl Transactions {
         }
     }
 
-    fn produce(&self, config: &Config, commit: &Commit, deadline: Deadline) -> Result<(), Fault> {
+    fn produce(
+        &self,
+        config: &Config,
+        commit: &Commit,
+        offsets: &TopicPartitionList,
+        deadline: Deadline,
+    ) -> Result<(), Fault> {
         for message in &commit.messages {
             let headers = message
                 .headers
@@ -185,7 +192,11 @@ impl Transactions {
             };
             self.send(record, deadline)?;
         }
-        Ok(())
+        // The changelog says of which commit it is, so that a restore sees where the two were torn apart.
+        let offset = offsets.find_partition(&config.input, commit.partition);
+        let offset = offset.expect("invariant: every commit has its offset");
+        let mark = BaseRecord::to(&config.changelog).partition(commit.partition).key(MARK).payload(offset.metadata());
+        self.send(mark, deadline)
     }
 
     fn send<K, V>(&self, mut record: BaseRecord<'_, K, V>, deadline: Deadline) -> Result<(), Fault>

@@ -40,12 +40,19 @@ fn start() -> (Mock, Config) {
     (mock, config)
 }
 
-fn connected(config: &Config) -> KafkaLog {
+/// In the group, with three records read and nothing committed: the mock forgets the offsets of a transaction, not its records, so whoever is to
+/// be restored must not have committed.
+fn joined(config: &Config) -> KafkaLog {
     fill(config, 0, 3);
     let mut log = KafkaLog::connect(config).expect("connected");
     join(&mut log);
     let mut seen = Vec::new();
     until(&mut log, &mut seen, |_, seen| seen.len() == 3);
+    log
+}
+
+fn connected(config: &Config) -> KafkaLog {
+    let mut log = joined(config);
     assert_eq!(log.commit(&[commit(0, 1, "first")]), Ok(Committed::Done));
     log
 }
@@ -122,7 +129,7 @@ fn a_topic_that_may_not_be_written_to_is_the_operators_and_nothing_is_committed(
 #[test]
 fn a_worker_that_the_group_forgot_loses_its_partitions_and_gets_them_anew() {
     let (mock, config) = start();
-    let mut log = connected(&config);
+    let mut log = joined(&config);
     mock.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
     let mut seen = Vec::new();
     let polled = until(&mut log, &mut seen, |polled, _| *polled != Polled::Records);
@@ -137,7 +144,7 @@ fn a_worker_that_the_group_forgot_loses_its_partitions_and_gets_them_anew() {
 #[test]
 fn a_worker_that_takes_no_records_still_hears_that_its_partitions_are_gone() {
     let (mock, config) = start();
-    let mut log = connected(&config);
+    let mut log = joined(&config);
     fill(&config, 3, 3);
     mock.request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
     let mut none = |_, record: RawRecord<'_>| panic!("record {} was not asked for", record.offset);
