@@ -186,7 +186,8 @@ fn run(task: Task) -> anyhow::Result<bool> {
             let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
             let dir = std::path::absolute(dir)?;
             let detached = matches!(verb, Verb::Start);
-            run_kafka(&workspace, verb, &kafka::Options { brokers, dir, port, detached, settings, secured })?;
+            let options = kafka::Options { brokers, detached, settings, secured, port, ..kafka::Options::new(dir) };
+            run_kafka(&workspace, verb, &options)?;
         }
     }
     Ok(true)

@@ -27,19 +27,28 @@ impl Drop for Folder {
 }
 
 impl Brokers {
-    /// Starts one broker with these lines in its `server.properties`.
+    /// Starts one broker that tells clients to connect to `address`; it talks to itself on another port.
     ///
     /// # Panics
     /// Where Kafka cannot be had or does not start.
     #[must_use]
-    pub fn start(settings: Vec<(String, String)>) -> Self {
-        Self::with(|dir| Options { settings, ..Options::new(dir) })
+    pub fn behind(address: &str) -> Self {
+        Self::with(|dir| Options { advertised: Some(address.to_owned()), ..Options::new(dir) })
+    }
+
+    /// Starts three brokers that keep three replicas of everything, as in production.
+    ///
+    /// # Panics
+    /// As [`Brokers::behind`].
+    #[must_use]
+    pub fn three() -> Self {
+        Self::with(|dir| Options { brokers: 3, ..Options::new(dir) })
     }
 
     /// Starts one broker that also serves with TLS, passwords and rights.
     ///
     /// # Panics
-    /// As [`Brokers::start`].
+    /// As [`Brokers::behind`].
     #[must_use]
     pub fn secured() -> Self {
         Self::with(|dir| Options { secured: true, ..Options::new(dir) })
@@ -54,7 +63,7 @@ impl Brokers {
         Self { cluster, folder: Folder(folder) }
     }
 
-    /// Kills the broker and starts it again.
+    /// Kills the first broker and starts it again.
     ///
     /// # Panics
     /// Where it does not come up again.
@@ -63,7 +72,7 @@ impl Brokers {
         self.cluster.restart(0).expect("it comes back");
     }
 
-    /// Ends the broker in order and starts it again.
+    /// Ends the first broker in order and starts it again.
     ///
     /// # Panics
     /// Where it does not come up again.

@@ -30,6 +30,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The first broker's port, the others follow; none: any that is free.
     pub port: Option<u16>,
+    /// `host:port` that clients of the first broker are told to connect to; none: its own. Brokers have a way of their own.
+    pub advertised: Option<String>,
     /// Whether the brokers are to live on when the terminal sends an interrupt.
     pub detached: bool,
     /// More lines of `server.properties`; they win over those written here.
@@ -42,7 +44,7 @@ impl Options {
     /// One broker on any free port, with nothing beside what is written here.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { brokers: 1, dir, port: None, detached: false, settings: Vec::new(), secured: false }
+        Self { brokers: 1, dir, port: None, advertised: None, detached: false, settings: Vec::new(), secured: false }
     }
 }
 
@@ -55,6 +57,8 @@ pub struct Node {
     pub port: u16,
     /// Where the other controllers connect.
     pub controller_port: u16,
+    /// Where the other brokers connect, and the broker itself.
+    pub broker_port: u16,
     /// Where clients connect with TLS and a password.
     pub secure_port: Option<u16>,
 }
@@ -98,31 +102,36 @@ pub(super) fn nodes(options: &Options) -> Result<Vec<Node>> {
             None => ports.draw()?,
         };
         let secure_port = options.secured.then(|| ports.draw()).transpose()?;
-        nodes.push(Node { id, port, controller_port: ports.draw()?, secure_port });
+        nodes.push(Node { id, port, controller_port: ports.draw()?, broker_port: ports.draw()?, secure_port });
     }
     Ok(nodes)
 }
 
 /// The `server.properties` of one broker.
-pub(super) fn properties(node: &Node, nodes: &[Node], dir: &Path, more: &[(String, String)]) -> String {
+pub(super) fn properties(node: &Node, nodes: &[Node], options: &Options) -> String {
+    let Options { dir, settings: more, .. } = options;
     let replicas = nodes.len().min(3);
     let in_sync = if replicas == 3 { 2 } else { 1 };
     let voters =
         nodes.iter().map(|n| format!("{}@127.0.0.1:{}", n.id, n.controller_port)).collect::<Vec<_>>().join(",");
     let secured = node.secure_address();
-    let client = |address: String| match &secured {
-        Some(secured) => format!("PLAINTEXT://{address},SASL_SSL://{secured}"),
-        None => format!("PLAINTEXT://{address}"),
+    let served = |address: String| {
+        let secured = secured.as_ref().map(|secured| format!(",SASL_SSL://{secured}")).unwrap_or_default();
+        format!("PLAINTEXT://{address},REPLICATION://127.0.0.1:{}{secured}", node.broker_port)
     };
+    let advertised = options.advertised.clone().filter(|_| node.id == 1).unwrap_or_else(|| node.address());
     let mut own = vec![
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", node.id.to_string()),
         ("controller.quorum.voters", voters),
-        ("listeners", format!("{},CONTROLLER://127.0.0.1:{}", client(node.address()), node.controller_port)),
-        ("advertised.listeners", client(node.address())),
-        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ("listeners", format!("{},CONTROLLER://127.0.0.1:{}", served(node.address()), node.controller_port)),
+        ("advertised.listeners", served(advertised)),
+        ("inter.broker.listener.name", "REPLICATION".to_owned()),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT".to_owned()),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,REPLICATION:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT".to_owned(),
+        ),
         ("log.dirs", node.folder(dir).join("data").display().to_string()),
         ("auto.create.topics.enable", "false".to_owned()),
         ("default.replication.factor", replicas.to_string()),
@@ -188,7 +197,7 @@ fn random() -> u16 {
 mod tests {
     use super::{BROKERS_MAX, Options, PORTS, cluster_id, nodes, properties};
     use std::collections::BTreeSet;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     fn options(brokers: u16) -> Options {
         Options { brokers, ..Options::new(PathBuf::from("/k")) }
@@ -197,8 +206,9 @@ mod tests {
     #[test]
     fn every_broker_has_ports_of_its_own() {
         let nodes = nodes(&options(BROKERS_MAX)).expect("ports are free");
-        let ports: BTreeSet<_> = nodes.iter().flat_map(|node| [node.port, node.controller_port]).collect();
-        assert_eq!(ports.len(), usize::from(BROKERS_MAX) * 2);
+        let ports: BTreeSet<_> =
+            nodes.iter().flat_map(|node| [node.port, node.controller_port, node.broker_port]).collect();
+        assert_eq!(ports.len(), usize::from(BROKERS_MAX) * 3);
         assert!(ports.iter().all(|port| PORTS.contains(port)));
     }
 
@@ -214,7 +224,7 @@ mod tests {
     fn one_broker_keeps_one_replica_and_many_keep_three() {
         for (brokers, replicas, in_sync) in [(1, 1, 1), (2, 2, 1), (3, 3, 2), (5, 3, 2)] {
             let nodes = nodes(&options(brokers)).expect("ports are free");
-            let text = properties(&nodes[0], &nodes, Path::new("/k"), &[]);
+            let text = properties(&nodes[0], &nodes, &options(brokers));
             assert!(text.contains(&format!("\ntransaction.state.log.replication.factor={replicas}\n")), "{text}");
             assert!(text.contains(&format!("\ntransaction.state.log.min.isr={in_sync}\n")), "{text}");
             assert!(text.contains("\nlog.dirs=/k/node-1/data\n"), "{text}");
@@ -222,10 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_the_first_broker_may_be_told_another_address() {
+        let options = Options { advertised: Some("127.0.0.1:9".to_owned()), ..options(2) };
+        let nodes = nodes(&options).expect("ports are free");
+        let [first, second] = [0, 1].map(|node| properties(&nodes[node], &nodes, &options));
+        let own = format!(
+            "\nadvertised.listeners=PLAINTEXT://127.0.0.1:9,REPLICATION://127.0.0.1:{}\n",
+            nodes[0].broker_port
+        );
+        assert!(first.contains(&own), "{first}");
+        assert!(second.contains(&format!("\nadvertised.listeners=PLAINTEXT://{},", nodes[1].address())), "{second}");
+    }
+
+    #[test]
     fn a_setting_of_the_caller_wins() {
-        let nodes = nodes(&options(1)).expect("ports are free");
-        let more = [("min.insync.replicas".to_owned(), "7".to_owned()), ("a.b".to_owned(), "c".to_owned())];
-        let text = properties(&nodes[0], &nodes, Path::new("/k"), &more);
+        let settings = vec![("min.insync.replicas".to_owned(), "7".to_owned()), ("a.b".to_owned(), "c".to_owned())];
+        let options = Options { settings, ..options(1) };
+        let nodes = nodes(&options).expect("ports are free");
+        let text = properties(&nodes[0], &nodes, &options);
         assert_eq!(text.matches("min.insync.replicas=").count(), 1);
         assert!(text.ends_with("min.insync.replicas=7\na.b=c\n"), "{text}");
     }

@@ -163,7 +163,7 @@ impl Cluster {
             let folder = node.folder(&self.dir);
             std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
             let file = folder.join("server.properties");
-            let text = config::properties(node, &self.nodes, &self.dir, &options.settings);
+            let text = config::properties(node, &self.nodes, options);
             std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
             let log = folder.join("format.log");
             let mut command = self.java(&log)?;

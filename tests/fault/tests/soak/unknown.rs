@@ -17,8 +17,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// A broker that clients reach by the proxy alone.
 fn start() -> (Proxy, Brokers) {
     let proxy = Proxy::listen();
-    let advertised = ("advertised.listeners".to_owned(), format!("PLAINTEXT://{}", proxy.address()));
-    let brokers = Brokers::start(vec![advertised]);
+    let brokers = Brokers::behind(&proxy.address().to_string());
     let bootstrap = brokers.cluster.bootstrap();
     let port = bootstrap.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("host:port");
     proxy.to(port);

@@ -49,6 +49,8 @@ pub struct Deployment {
     folder: TempDir,
     name: String,
     brokers: String,
+    /// How many brokers keep each record, and how many must have it before it counts.
+    replicas: (u16, u16),
     /// Lines of the configuration's `[kafka]`: how its members reach the brokers.
     access: String,
     producer: BaseProducer,
@@ -74,10 +76,16 @@ impl Deployment {
         client.set("isolation.level", "read_committed").set("group.id", format!("{name}-reader"));
         client.set("enable.auto.commit", "false");
         let reader = client.create().expect("a consumer can be made");
-        let access = format!("brokers = [\"{brokers}\"]");
-        let deployment = Self { folder, name, brokers: brokers.to_owned(), access, producer, reader };
+        let access = format!("brokers = [\"{}\"]", brokers.replace(',', "\", \""));
+        let deployment = Self { folder, name, brokers: brokers.to_owned(), replicas: (1, 1), access, producer, reader };
         deployment.configure(WINDOWS);
         deployment
+    }
+
+    /// Its records are kept by three brokers, as in production; to be configured.
+    #[must_use]
+    pub fn replicated(self) -> Self {
+        Self { replicas: (3, 2), ..self }
     }
 
     /// On the broker that all tests share, with topics.
@@ -100,10 +108,10 @@ impl Deployment {
 
     /// Writes the configuration, with these lines at its end: [`WINDOWS`] where a feed is played, nothing for windows as they are.
     pub fn configure(&self, more: &str) {
-        let name = &self.name;
+        let (name, (replicas, in_sync)) = (&self.name, self.replicas);
         let text = format!(
             "[log]\nkind = \"kafka\"\nworkers = 1\n\
-             [kafka]\n{}\ngroup = \"{name}\"\npartitions = {PARTITIONS}\nreplication = 1\nmin_insync = 1\nsession_ms = 6000\n\
+             [kafka]\n{}\ngroup = \"{name}\"\npartitions = {PARTITIONS}\nreplication = {replicas}\nmin_insync = {in_sync}\nsession_ms = 6000\n\
              [topics]\nevents = \"{name}.pos.events\"\nchangelog = \"{name}.changelog\"\n\
              second_changelog = \"{name}.changelog.second\"\nfindings = \"{name}.pos.findings\"\n\
              commands = \"{name}.pos.commands\"\nevidence = \"{name}.pos.evidence\"\nincidents = \"{name}.pos.incidents\"\n\
