@@ -51,7 +51,7 @@ fn what_was_found_stays_mended() {
 
 #[test]
 fn every_target_has_a_program_and_the_corpora_stay_small() {
-    let programs = fs::read_dir(root().join("tests/fuzz/src/bin")).expect("there are programs");
+    let programs = fs::read_dir(root().join("tests/fuzz/examples")).expect("there are programs");
     let mut programs: Vec<String> = programs
         .map(|entry| entry.expect("can be listed").path())
         .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
