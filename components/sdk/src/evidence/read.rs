@@ -203,7 +203,6 @@ pub fn read<T: Record>(visit: &Visit<'_>, out: &mut Out<'_>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::native::data;
 

@@ -74,14 +74,8 @@ fn a_changelog_that_is_not_of_the_commit_of_the_offset_stops_the_partition() {
 
     let refused = |config: &Config, part: &str| {
         let mut log = KafkaLog::connect(config).expect("connected");
-        let mut told = None;
-        for _ in 0..POLLS_MAX {
-            if let Polled::Assigned(_) = log.poll(Duration::from_millis(100), 1, &mut |_, _| {}).expect("polled") {
-                told = Some(log.restore(0, &mut |_, _| {}, &mut |_| {}));
-                break;
-            }
-        }
-        let error = told.expect("it is assigned").expect_err("the two are not of one commit");
+        until(&mut log, &mut Vec::new(), |polled, _| matches!(polled, Polled::Assigned(_)));
+        let error = log.restore(0, &mut |_, _| {}, &mut |_| {}).expect_err("the two are not of one commit");
         assert_eq!((error.code, error.retry), ("changelog-torn", false), "{error}");
         assert!(error.what.contains(part), "{error}");
         drop(log.close());
@@ -90,10 +84,8 @@ fn a_changelog_that_is_not_of_the_commit_of_the_offset_stops_the_partition() {
     let emptied = topics("torn-emptied", "w0", 1);
     refused(&Config { changelog: emptied.changelog, ..config.clone() }, "it says `nothing`");
     // A later commit whose records were kept, but not its offset.
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", config.brokers.join(",")).create().expect("producer");
-    let mark = BaseRecord::to(&config.changelog).partition(0).key(&b"\0committed"[..]).payload("tillwatch/1 2");
-    producer.send(mark).expect("sent");
+    let mut producer = Producer::open(&config).expect("producer");
+    producer.send(&config.changelog, "\0committed", &[], b"tillwatch/1 2", None).expect("sent");
     producer.flush(WAIT).expect("written");
     refused(&config, "it says `tillwatch/1 2`");
 }

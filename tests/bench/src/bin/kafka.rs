@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use tillwatch::config::BUILT_IN;
 use tillwatch_bench::{
@@ -239,30 +239,30 @@ impl Run<'_> {
         let progress = Progress::new(self.brokers, group, INPUT)?;
         let (began, events) = (now(), i64::try_from(self.events)?);
         let (from, to) = (events * FROM_PERCENT / 100, events * TO_PERCENT / 100);
-        let (mut first, mut rate): (Option<(Instant, i64)>, Option<f64>) = (None, None);
-        loop {
+        let mut wait = |done: i64| {
             process.lives()?;
+            let over = began.elapsed() > RUN_MAX;
+            ensure!(!over, "{group} has done {done} of {events} events after {} s", RUN_MAX.as_secs());
+            pause(ASK_EVERY);
+            anyhow::Ok(())
+        };
+        let mut first: Option<(Instant, i64)> = None;
+        let rate = loop {
             let done = progress.done()?;
             match first {
-                _ if rate.is_some() => {}
                 None if done >= from => first = Some((now(), done)),
                 Some((at, before)) if done >= to && done > before => {
                     #[allow(clippy::cast_precision_loss, reason = "some millions")]
-                    let over = (done - before) as f64 / at.elapsed().as_secs_f64();
-                    rate = Some(over);
+                    break (done - before) as f64 / at.elapsed().as_secs_f64();
                 }
                 _ => {}
             }
-            if let Some(rate) = rate
-                && progress.least_percent()? >= TO_PERCENT
-            {
-                return Ok(rate);
-            }
-            if began.elapsed() > RUN_MAX {
-                bail!("{group} has done {done} of {events} events after {} s", RUN_MAX.as_secs());
-            }
-            pause(ASK_EVERY);
+            wait(done)?;
+        };
+        while progress.least_percent()? < TO_PERCENT {
+            wait(progress.done()?)?;
         }
+        Ok(rate)
     }
 
     /// The payments without a receipt in a topic; of those that are settled.

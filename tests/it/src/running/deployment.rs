@@ -14,10 +14,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use tempfile::TempDir;
+use tillwatch_core::stage::WATERMARK;
 
-use super::feed::{Send, WINDOWS, instant, now, silent, subject};
+use super::feed::{Send, WINDOWS, instant, now, silent};
 use super::process::{Member, run, tillwatch};
-use super::verdict::{Outputs, PLACE, assert_same, export, found, lines, once, replayed};
+use super::verdict::{COMPARED, Outputs, PLACE, assert_same, export, found, lines, once, replayed};
 use crate::machine::kafka;
 
 /// Partitions of every topic.
@@ -27,9 +28,6 @@ pub const PARTITIONS: i32 = 3;
 /// where brokers or members are away for long, what they say of it cannot be compared.
 /// For the same reason no partition of the first stage is left out of the second.
 pub const SIGHTED: &str = "[feed]\nunreachable_ms_max = 600000\nlag_ms_max = 600000\n[stages]\nidle_ms_max = 3600000\n";
-
-/// Topics whose records are compared.
-const COMPARED: [&str; 4] = ["pos.findings", "pos.commands", "pos.incidents", "pos.dead-letters"];
 
 /// How often a reader polls, [`POLL`] each, before a test says that nothing came.
 const POLLS_MAX: usize = 900;
@@ -73,9 +71,7 @@ impl Deployment {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", brokers).set("linger.ms", "1");
         let producer = client.create().expect("a producer can be made");
-        client.set("isolation.level", "read_committed").set("group.id", format!("{name}-reader"));
-        client.set("enable.auto.commit", "false");
-        let reader = client.create().expect("a consumer can be made");
+        let reader = consumer(brokers, &format!("{name}-reader"));
         let access = format!("brokers = [\"{}\"]", brokers.replace(',', "\", \""));
         let deployment = Self { folder, name, brokers: brokers.to_owned(), replicas: (1, 1), access, producer, reader };
         deployment.configure(WINDOWS);
@@ -241,16 +237,11 @@ impl Deployment {
             }
         }
         self.flush();
-        let raised = |output: &Value, terminal: &str| {
-            output["type"] == "pos.finding.raised" && output["subject"] == subject(terminal).as_str()
-        };
         self.until("the finding of silence in every partition", said, |said| {
-            terminals.iter().all(|terminal| said.iter().any(|output| raised(output, terminal)))
+            terminals.iter().all(|terminal| found(said, terminal).is_some())
         });
-        let found =
-            |terminal: &String| said.iter().find(|output| raised(output, terminal)).map(|o| instant(&o["time"]));
-        let until = terminals.iter().filter_map(found).min().expect("there are partitions");
-        self.second_stage(until, said);
+        let until = terminals.iter().filter_map(|terminal| found(&*said, terminal)).min();
+        self.second_stage(until.expect("there are partitions"), said);
         // What is there by now is all there is of the time before.
         let there = COMPARED.map(|topic| {
             let topic = self.topic(topic);
@@ -265,19 +256,9 @@ impl Deployment {
 
     /// Waits until the second stage has committed everything before `until`; goes on reading meanwhile.
     fn second_stage(&self, until: i64, said: &mut Vec<Value>) {
-        let topic = self.topic("pos.evidence");
-        let consumer = |group: &str| -> BaseConsumer {
-            let mut client = ClientConfig::new();
-            client.set("bootstrap.servers", &self.brokers).set("group.id", group).set("enable.auto.commit", "false");
-            client.create().expect("a consumer can be made")
-        };
-        let (evidence, group) =
-            (consumer(&format!("{}-evidence", self.name)), consumer(&format!("{}-second", self.name)));
-        let mut list = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            list.add_partition_offset(&topic, partition, Offset::Beginning).expect("it can be read");
-        }
-        evidence.assign(&list).expect("it can be read");
+        let evidence = consumer(&self.brokers, &format!("{}-evidence", self.name));
+        let group = consumer(&self.brokers, &format!("{}-second", self.name));
+        self.assign(&evidence, &["pos.evidence"]);
         // By partition and input: the record with which the input came past it.
         let mut passed = BTreeMap::new();
         for _ in 0..POLLS_MAX {
@@ -300,15 +281,27 @@ impl Deployment {
     /// Whether the group of the second stage has committed what these records, one from each input to each partition, let it hand out.
     fn has_passed(&self, passed: &BTreeMap<(i32, i32), i64>, group: &BaseConsumer) -> bool {
         let all = usize::try_from(PARTITIONS * PARTITIONS).expect("a few");
-        let topic = self.topic("pos.evidence");
-        let committed = |partition| {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&topic, partition);
-            // A commit may be on its way.
-            let offsets = group.committed_offsets(list, FLUSH_MAX).ok()?;
-            offsets.elements().first()?.offset().to_raw()
-        };
+        let committed = |partition| self.committed(group, "pos.evidence", partition).and_then(Offset::to_raw);
         passed.len() == all && passed.iter().all(|((partition, _), offset)| committed(*partition) > Some(*offset))
+    }
+
+    /// Lets a consumer read topics from their beginning.
+    fn assign(&self, consumer: &BaseConsumer, topics: &[&str]) {
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            for partition in 0..PARTITIONS {
+                list.add_partition_offset(&self.topic(topic), partition, Offset::Beginning).expect("it can be read");
+            }
+        }
+        consumer.assign(&list).expect("it can be read");
+    }
+
+    /// What a group has committed of one partition; none where the broker does not say, as while a commit is on its way.
+    fn committed(&self, group: &BaseConsumer, topic: &str, partition: i32) -> Option<Offset> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic(topic), partition);
+        let offsets = group.committed_offsets(list, FLUSH_MAX).ok()?;
+        offsets.elements().first().map(|place| place.offset())
     }
 
     /// Holds what readers saw against what the log's export replays to, up to where every partition has come. [`Deployment::fall_silent`]
@@ -316,20 +309,15 @@ impl Deployment {
     pub fn judge(&self, said: Vec<Value>) -> Outputs {
         let said = once(said);
         let expected = replayed(&self.config(), &export(&self.config(), None));
-        let reached = (0..PARTITIONS).map(|partition| found(&said, &format!("SILENT{partition}")).expect("waited for"));
+        let reached =
+            (0..PARTITIONS).map(|partition| found(said.values(), &format!("SILENT{partition}")).expect("waited for"));
         assert_same(&said, &expected, reached.min().expect("there are partitions"));
         said
     }
 
     /// Reads what comes out from the beginning on, as a reader who must not see what is not committed.
     pub fn read(&self) {
-        let mut list = TopicPartitionList::new();
-        for topic in COMPARED {
-            for partition in 0..PARTITIONS {
-                list.add_partition_offset(&self.topic(topic), partition, Offset::Beginning).expect("it can be read");
-            }
-        }
-        self.reader.assign(&list).expect("it can be read");
+        self.assign(&self.reader, &COMPARED);
     }
 
     /// Waits for one output; whether something came.
@@ -369,15 +357,11 @@ impl Deployment {
     /// Per partition how far the group has come in the input, and how far a reader may read in what comes out.
     fn positions(&self) -> String {
         let mut text = String::new();
-        let committed: Result<BaseConsumer, _> =
-            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("group.id", &self.name).create();
+        let group = consumer(&self.brokers, &self.name);
         for partition in 0..PARTITIONS {
             let topic = self.topic("pos.events");
             let end = self.reader.fetch_watermarks(&topic, partition, FLUSH_MAX).map(|(_, end)| end);
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&topic, partition);
-            let come = committed.as_ref().ok().and_then(|group| group.committed_offsets(list, FLUSH_MAX).ok());
-            let come = come.and_then(|list| list.elements().first().map(|place| place.offset()));
+            let come = self.committed(&group, "pos.events", partition);
             let _ = write!(text, " partition {partition}: {come:?} of {end:?} read,");
             for output in COMPARED {
                 let stable =
@@ -391,6 +375,13 @@ impl Deployment {
     }
 }
 
+/// A consumer that commits nothing, as one of this group.
+fn consumer(brokers: &str, group: &str) -> BaseConsumer {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", brokers).set("group.id", group).set("enable.auto.commit", "false");
+    client.set("isolation.level", "read_committed").create().expect("a consumer can be made")
+}
+
 /// Which partition of the first stage has come how far, where a record of the evidence says so.
 fn watermark(message: &BorrowedMessage<'_>) -> Option<(i32, i64)> {
     let headers = message.headers()?;
@@ -398,7 +389,7 @@ fn watermark(message: &BorrowedMessage<'_>) -> Option<(i32, i64)> {
         let header = headers.iter().find(|header| header.key == name)?;
         std::str::from_utf8(header.value?).ok().map(str::to_owned)
     };
-    if text("ce_type")? != "tillwatch.watermark" {
+    if text("ce_type")? != WATERMARK {
         return None;
     }
     Some((text("ce_input")?.parse().ok()?, instant(&text("ce_time")?.into())))

@@ -148,7 +148,7 @@ impl Machine {
         let said = self.said();
         let expected = replayed(&self.config(), &export(&self.config(), None));
         let reached =
-            SILENT.map(|terminal| found(&said, terminal).unwrap_or_else(|| panic!("{terminal} was not found")));
+            SILENT.map(|terminal| found(said.values(), terminal).unwrap_or_else(|| panic!("{terminal} was not found")));
         assert_same(&said, &expected, reached.into_iter().min().expect("there are terminals"));
         said
     }

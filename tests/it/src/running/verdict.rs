@@ -11,6 +11,9 @@ use super::process::{run, tillwatch};
 /// How many findings and commands a feed of many faults leads to at least.
 const PLENTY: usize = 50;
 
+/// Topics whose records are compared.
+pub const COMPARED: [&str; 4] = ["pos.findings", "pos.commands", "pos.incidents", "pos.dead-letters"];
+
 /// How many outputs that should not be so are shown.
 const SHOWN_MAX: usize = 10;
 
@@ -54,7 +57,7 @@ pub fn export(config: &Path, topic: Option<&str>) -> Vec<u8> {
     run(command, b"").good()
 }
 
-/// What `replay` of these events says on the topics of findings, commands, incidents and dead letters.
+/// What `replay` of these events says on the topics that are [`COMPARED`].
 pub fn replayed(config: &Path, events: &[u8]) -> Outputs {
     let mut command = tillwatch(["replay", "--config"]);
     command.arg(config).arg("-");
@@ -62,20 +65,20 @@ pub fn replayed(config: &Path, events: &[u8]) -> Outputs {
     assert!(matches!(ended.code, Some(0 | 3)), "{}", ended.stderr);
     let kept = |line: &Value| {
         let topic = line["topic"].as_str().expect("an output has a topic");
-        ["pos.findings", "pos.commands", "pos.incidents", "pos.dead-letters"].iter().any(|name| topic.ends_with(name))
+        COMPARED.iter().any(|name| topic.ends_with(name))
     };
     once(lines(&ended.stdout).filter(kept))
 }
 
 /// When the payment of `silent` on this terminal was found, if it was.
-pub fn found(outputs: &Outputs, terminal: &str) -> Option<i64> {
+pub fn found<'a>(outputs: impl IntoIterator<Item = &'a Value>, terminal: &str) -> Option<i64> {
     let subject = subject(terminal);
     let of = |output: &&Value| {
         output["type"] == "pos.finding.raised"
             && output["subject"] == subject.as_str()
             && output["data"]["kind"] == "approved-undelivered"
     };
-    outputs.values().find(of).map(|output| instant(&output["time"]))
+    outputs.into_iter().find(of).map(|output| instant(&output["time"]))
 }
 
 /// Holds what was said against what had to be said. Every partition has reached `until`: before it nothing may be missing; after it,
