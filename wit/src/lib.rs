@@ -1,8 +1,8 @@
 //! The contract between the runtime and its rules.
 //!
 //! Owns the WIT package ([`RULE_WIT`]), the plain Rust shape of what crosses the boundary ([`contract`]), the table of event types and
-//! fields that host and SDK share ([`table`]), how findings and commands are named ([`ids`]), and what a masked card number looks like ([`mask`]). Owns no behaviour, no I/O and no encoding
-//! beyond that of one piece.
+//! fields that host and SDK share ([`table`]), how findings and commands are named ([`ids`]), and what a masked card number looks like
+//! ([`mask`]). Owns no behaviour, no I/O and no encoding beyond that of one piece.
 
 pub mod contract;
 pub mod ids;

@@ -137,7 +137,8 @@ pub const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The text of a finding; `why` says more of `unresolved`. Amounts are in minor units of the currency. A kind that is an integrator's own gets a text that names kind and scope.
+/// The text of a finding; `why` says more of `unresolved`. Amounts are in minor units of the currency. A kind that is an integrator's own gets a
+/// text that names kind and scope.
 #[must_use]
 pub fn finding_text(kind: &str, scope: &str, amount: Option<i64>, currency: Option<&str>, why: Option<&str>) -> Text {
     let money = amount.map(|amount| money(amount, currency));

@@ -110,10 +110,7 @@ impl Carry<'_> {
             let reason = format!("{held} findings of the rule are open in this partition: raise findings_max");
             return Err(Fault { code: "findings-max", reason });
         }
-        let why = raised.details.iter().find_map(|(name, value)| match value {
-            Value::Text(why) if name == "why" => Some(why.as_str()),
-            _ => None,
-        });
+        let why = text(&raised.details, "why");
         let mut finding = output::Finding {
             finding: id,
             text: words::finding_text(&raised.kind, &scope, raised.amount, raised.currency.as_deref(), why),
@@ -247,13 +244,7 @@ impl Carry<'_> {
     fn derive(&self, derived: Derived, done: &mut Done) -> Result<(), Fault> {
         self.may("derive", &derived.event)?;
         check_details(&derived.details)?;
-        let text = |name: &str| {
-            derived.details.iter().find_map(|(known, value)| match value {
-                Value::Text(text) if known == name => Some(text.clone()),
-                _ => None,
-            })
-        };
-        let mut event = self.event(&derived.event, &text("subject").unwrap_or_else(|| self.key.to_owned()));
+        let mut event = self.event(&derived.event, text(&derived.details, "subject").unwrap_or(self.key));
         for (name, value) in &derived.details {
             if name != "subject" {
                 field(&mut event, name, value)?;
@@ -261,7 +252,7 @@ impl Carry<'_> {
         }
         done.derived.push(event);
         if derived.event.starts_with("pos.evidence") {
-            let key = text("scope").unwrap_or_else(|| self.scope(None));
+            let key = text(&derived.details, "scope").map_or_else(|| self.scope(None), str::to_owned);
             self.push(
                 done,
                 None,
@@ -370,6 +361,14 @@ fn merge(finding: &mut output::Finding, details: Details) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The text among details of that name.
+fn text<'a>(details: &'a Details, name: &str) -> Option<&'a str> {
+    details.iter().find_map(|(known, value)| match value {
+        Value::Text(text) if known == name => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 /// Puts a detail into an event as the table's field of that name; one that the table does not have is not handed on.

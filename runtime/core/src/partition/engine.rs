@@ -27,13 +27,12 @@ impl Partition {
     fn raise_own(
         &mut self,
         (kind, terminal, scope): (&str, &str, String),
+        severity: Severity,
         at: Instant,
         evidence: Vec<Evidence>,
         details: Details,
     ) -> Option<Output> {
         let id = Id::finding(ENGINE, kind, &scope, "");
-        // For one wrong clock nobody need be woken: its events are placed close to their arrival.
-        let severity = if kind == "clock-skew" { Severity::Warning } else { Severity::Critical };
         if self.ledger.get(terminal, id.as_str()).is_some() {
             return None;
         }
@@ -97,7 +96,9 @@ impl Partition {
         let reason = self.watch.sight.log.clone().or(was).unwrap_or_default();
         let details = vec![("why".to_owned(), Value::Text(reason))];
         let own = match blind {
-            Blind::Broker | Blind::Lag => self.raise_own(("feed-blind", "", scope), at, Vec::new(), details),
+            Blind::Broker | Blind::Lag => {
+                self.raise_own(("feed-blind", "", scope), Severity::Critical, at, Vec::new(), details)
+            }
             _ => self.clear_own(("feed-blind", "", scope), at, None, Vec::new()),
         };
         self.ledger.settle();
@@ -114,7 +115,7 @@ impl Partition {
                     ("why".to_owned(), Value::from(blind.name())),
                     ("input".to_owned(), Value::Integer(i64::from(input))),
                 ];
-                self.raise_own(about, at, Vec::new(), why)
+                self.raise_own(about, Severity::Critical, at, Vec::new(), why)
             }
             _ => self.clear_own(about, at, None, Vec::new()),
         };
@@ -133,7 +134,8 @@ impl Partition {
     pub(super) fn fall_silent(&mut self, at: Instant, prefix: &str) {
         self.watch.fall_silent(prefix);
         let details = vec![("why".to_owned(), Value::from("silent"))];
-        let own = self.raise_own(("feed-blind", "", format!("source:{prefix}")), at, Vec::new(), details);
+        let own =
+            self.raise_own(("feed-blind", "", format!("source:{prefix}")), Severity::Critical, at, Vec::new(), details);
         self.ledger.settle();
         self.emit_own(self.timer_place(at, "feed-blind", prefix), own);
     }
@@ -167,7 +169,7 @@ impl Partition {
             ("until".to_owned(), Value::Text(output::rfc3339(until))),
             ("faults".to_owned(), Value::Integer(i64::from(self.settings.limits.faults_max))),
         ];
-        self.raise_own(("rule-quarantined", "", format!("rule:{rule}")), at, Vec::new(), details)
+        self.raise_own(("rule-quarantined", "", format!("rule:{rule}")), Severity::Critical, at, Vec::new(), details)
     }
 
     /// Only a terminal's own word tells of its clock; gateways speak for many.
@@ -219,7 +221,8 @@ impl Partition {
                     time: placed.time,
                 }];
                 let details = vec![("fast_ms".to_owned(), Value::Integer(-placed.delay))];
-                self.raise_own(("clock-skew", terminal, scope), placed.at, evidence, details)
+                // Nobody need be woken: events of a wrong clock are placed close to their arrival.
+                self.raise_own(("clock-skew", terminal, scope), Severity::Warning, placed.at, evidence, details)
             }
             Skew::Clear => {
                 self.clear_own(("clock-skew", terminal, scope), placed.at, Some(event.id().to_owned()), Vec::new())
