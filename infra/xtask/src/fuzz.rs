@@ -153,8 +153,13 @@ impl Fuzz {
         command.args(&kept);
         let log = self.work.join(format!("{target}.log"));
         let limit = Duration::from_secs(seconds.into()) + SPARE;
-        quietly(&format!("fuzzing {target}"), &mut command, &log, limit)?;
-        let inputs = executed(&fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?);
+        // What was found says more than the way there, and the log's end is what is shown.
+        command.env("RUST_BACKTRACE", "0");
+        let ended = quietly(&format!("fuzzing {target}"), &mut command, &log, limit);
+        let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let said = String::from_utf8_lossy(&said);
+        ended.with_context(|| finding(&said))?;
+        let inputs = executed(&said);
         let committed = kept.iter().map(|folder| Ok(list(folder)?.len() as u64)).sum::<Result<u64>>()?;
         match inputs {
             Some(inputs) if inputs > committed => Ok(inputs),
@@ -202,9 +207,23 @@ fn executed(log: &str) -> Option<u64> {
     log.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?.trim().parse().ok()
 }
 
+/// What a log tells of a finding, to be had where the log is not: the panic, and the input.
+fn finding(log: &str) -> String {
+    let panic = log.lines().skip_while(|line| !line.contains("panicked at")).take(2);
+    let input = log.lines().rev().find(|line| line.starts_with("Base64: "));
+    panic.chain(input).collect::<Vec<_>>().join("\n  ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::executed;
+    use super::{executed, finding};
+
+    #[test]
+    fn a_finding_is_told_with_its_input() {
+        let log = "#7 NEW\nthread '<unnamed>' panicked at decode.rs:200:5:\na card number\nnote: more\nBase64: AAE=\nstat::x: 1\n";
+        assert_eq!(finding(log), "thread '<unnamed>' panicked at decode.rs:200:5:\n  a card number\n  Base64: AAE=");
+        assert_eq!(finding("ended"), "");
+    }
 
     #[test]
     fn a_run_says_how_much_it_tried() {

@@ -16,6 +16,11 @@ use super::cbor;
 
 /// Base64 that begins and ends anywhere.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+/// How deep base64 in base64 is looked into: an event in the data of an event in a line.
+const NESTED_MAX: usize = 3;
+/// How often bytes are looked at in every way until none finds a number; of what is not clean by then no letter and no digit stays. Hardly
+/// any bytes need a third time.
+const PASSES_MAX: usize = 16;
 /// Characters of base64 that the shortest card number takes, at least.
 const BASE64_CHARACTERS_MIN: usize = DIGITS_MIN * 4 / 3;
 
@@ -67,7 +72,7 @@ pub fn json(bytes: &mut [u8]) -> bool {
                 }
                 None => {
                     masked |= run.finish(bytes);
-                    2
+                    escape_width(&bytes[at..])
                 }
             },
             _ => {
@@ -101,13 +106,26 @@ pub fn cbor(bytes: &mut [u8]) -> bool {
     masked | run.finish(bytes)
 }
 
-/// Masks runs in whatever way the bytes may be read: for what could not be. True where something was masked.
+/// Masks runs in whatever way the bytes may be read: for what could not be. True where something was masked. A second time finds nothing.
 pub fn thoroughly(bytes: &mut [u8]) -> bool {
-    plain(bytes) | json(bytes) | cbor(bytes) | base64(bytes)
+    in_every_way(bytes, NESTED_MAX, PASSES_MAX)
+}
+
+/// What one way masks may be a number in another: the rest of a run too long to be one, a header of CBOR that was a digit.
+fn in_every_way(bytes: &mut [u8], nested: usize, passes: usize) -> bool {
+    for pass in 0..passes {
+        if !(plain(bytes) | json(bytes) | cbor(bytes) | (nested > 0 && base64(bytes, nested - 1))) {
+            return pass > 0;
+        }
+    }
+    for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_alphanumeric()) {
+        *byte = MASK;
+    }
+    true
 }
 
 /// Masks runs that base64 hides, whatever stands around it and however it is cut. True where something was masked.
-fn base64(bytes: &mut [u8]) -> bool {
+fn base64(bytes: &mut [u8], nested: usize) -> bool {
     let (mut masked, mut at) = (false, 0);
     let mut places = Vec::new();
     while at <= bytes.len() {
@@ -118,7 +136,7 @@ fn base64(bytes: &mut [u8]) -> bool {
             _ => {
                 // Where the first group of four begins is not known.
                 for shift in 0..4.min(places.len()) {
-                    masked |= groups(bytes, &places[shift..]);
+                    masked |= groups(bytes, &places[shift..], nested);
                 }
                 places.clear();
             }
@@ -129,7 +147,7 @@ fn base64(bytes: &mut [u8]) -> bool {
 }
 
 /// Masks runs in groups of base64 without padding that stand at these places.
-fn groups(bytes: &mut [u8], places: &[usize]) -> bool {
+fn groups(bytes: &mut [u8], places: &[usize], nested: usize) -> bool {
     // One character more than whole bytes has is no base64.
     let places = &places[..places.len() - usize::from(places.len() % 4 == 1)];
     if places.len() < BASE64_CHARACTERS_MIN {
@@ -137,7 +155,7 @@ fn groups(bytes: &mut [u8], places: &[usize]) -> bool {
     }
     let text: Vec<u8> = places.iter().map(|place| bytes[*place]).collect();
     let Ok(mut content) = BASE64.decode(text) else { return false };
-    if !plain(&mut content) {
+    if !in_every_way(&mut content, nested, PASSES_MAX) {
         return false;
     }
     for (place, byte) in places.iter().zip(BASE64.encode(&content).bytes()) {
@@ -151,6 +169,14 @@ const ESCAPE: &[u8] = b"\\u003";
 
 fn escaped_digit(bytes: &[u8]) -> Option<u8> {
     bytes.strip_prefix(ESCAPE)?.first().copied().filter(u8::is_ascii_digit)
+}
+
+/// How many bytes the escape of another character takes.
+fn escape_width(bytes: &[u8]) -> usize {
+    match bytes {
+        [_, b'u', code @ ..] if code.len() >= 4 && code[..4].iter().all(u8::is_ascii_hexdigit) => 6,
+        _ => 2,
+    }
 }
 
 /// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, until one is a digit.
@@ -264,6 +290,47 @@ mod tests {
     }
 
     #[test]
+    fn in_json_the_code_of_an_escape_is_no_part_of_a_run() {
+        let mut bytes = br#""\u0017055555555555561 \u0430111110111111111 \u00e94111111111111111""#.to_vec();
+        assert!(json(&mut bytes));
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            r#""\u0017055555*****5561 \u0430111110*****1111 \u00e9411111******1111""#
+        );
+    }
+
+    #[test]
+    fn what_one_way_leaves_another_does_not_find() {
+        // A text of CBOR with 18 digits, and behind it so many that together they are too many for a number.
+        let mut bytes = b"\x72000000000000000000000000000000\xff".to_vec();
+        assert!(!plain(&mut bytes.clone()));
+        assert!(thoroughly(&mut bytes));
+        assert!(!thoroughly(&mut bytes), "{}", bytes.escape_ascii());
+    }
+
+    #[test]
+    fn base64_in_base64_hides_nothing_as_deep_as_it_is_looked_into() {
+        use base64::engine::general_purpose::STANDARD;
+        let mut text = br#"{"x":"\u00341111111\u00311111111"}"#.to_vec();
+        for depth in 0..=NESTED_MAX {
+            let mut bytes = text.clone();
+            assert!(thoroughly(&mut bytes), "{depth}");
+            for _ in 0..depth {
+                bytes = STANDARD.decode(bytes).unwrap();
+            }
+            assert_eq!(bytes.escape_ascii().to_string(), r#"{\"x\":\"\\u003411111**\\u002a***1111\"}"#, "{depth}");
+            text = STANDARD.encode(text).into_bytes();
+        }
+    }
+
+    #[test]
+    fn of_what_does_not_come_clean_no_letter_and_no_digit_stays() {
+        let mut bytes = b"card 4111111111111111, \xe6\xb1\x89".to_vec();
+        assert!(in_every_way(&mut bytes, NESTED_MAX, 1));
+        assert_eq!(bytes, b"**** ****************, \xe6\xb1\x89");
+    }
+
+    #[test]
     fn base64_hides_nothing_wherever_it_is_cut() {
         use base64::engine::general_purpose::STANDARD;
         let around: [&[u8]; 7] = [b"", b"a", b"ab", b"abc", b"abcd", b"\xff", b"ab?"];
@@ -274,9 +341,9 @@ mod tests {
                     format!("{{\"x\":\"{encoded}\"}}").into_bytes()
                 };
                 let mut bytes = text(b"4111111111111111");
-                assert!(base64(&mut bytes), "{before:?} {after:?}");
+                assert!(base64(&mut bytes, 0), "{before:?} {after:?}");
                 assert_eq!(bytes.escape_ascii().to_string(), text(b"411111******1111").escape_ascii().to_string());
-                assert!(!base64(&mut text(b"4111111111111112")), "{before:?} {after:?}");
+                assert!(!base64(&mut text(b"4111111111111112"), 0), "{before:?} {after:?}");
             }
         }
     }
@@ -304,6 +371,18 @@ mod tests {
             prop_assert_eq!(masked == text, !leaks(&text));
             prop_assert!(suspect(text.as_bytes()) || masked == text);
             prop_assert!(masked == text || tillwatch_wit::mask::shows(masked.as_bytes()));
+        }
+
+        #[test]
+        fn thorough_is_thorough_at_once(
+            parts in proptest::collection::vec(prop_oneof![
+                "[0-9]{1,30}", "[m-r\\x7f\\[\\]]{1,3}", r#"(\\u00[0-9a]{2}|"|\\|MDAw|MDAwMDAw|ODg4){1,6}"#
+            ], 0..8),
+        ) {
+            let mut bytes = parts.concat().into_bytes();
+            let before = bytes.clone();
+            prop_assert_eq!(thoroughly(&mut bytes), bytes != before);
+            prop_assert!(!thoroughly(&mut bytes), "{}", bytes.escape_ascii());
         }
 
         #[test]
