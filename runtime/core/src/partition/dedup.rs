@@ -15,9 +15,9 @@ const BUCKETS: i64 = 60;
 #[derive(Debug, Default)]
 struct Bucket {
     hashes: Vec<u128>,
-    /// How many of them, and how many records, the changelog has.
+    /// How many of them the changelog has, and in which records: those before may have been compacted away.
     stored: usize,
-    records: u32,
+    records: Vec<u32>,
 }
 
 /// A hash that is remembered, and its bucket, in 16 bytes: 96 bits of the hash, which are as good against chance among the millions of a window, and
@@ -182,7 +182,7 @@ impl Dedup {
             for hash in content.hashes {
                 self.forget(hash, bucket);
             }
-            self.gone.extend((0..content.records).map(|record| (bucket, record)));
+            self.gone.extend(content.records.into_iter().map(|record| (bucket, record)));
         }
     }
 
@@ -197,9 +197,10 @@ impl Dedup {
         }
         if std::mem::take(&mut self.changed) {
             for (&number, bucket) in self.buckets.iter_mut().filter(|(_, bucket)| bucket.hashes.len() > bucket.stored) {
-                each(number, bucket.records, Some(&bucket.hashes[bucket.stored..]));
+                let record = bucket.records.last().map_or(0, |last| last + 1);
+                each(number, record, Some(&bucket.hashes[bucket.stored..]));
                 bucket.stored = bucket.hashes.len();
-                bucket.records += 1;
+                bucket.records.push(record);
             }
         }
     }
@@ -211,7 +212,9 @@ impl Dedup {
         }
         let content = self.buckets.entry(bucket).or_default();
         content.stored = content.hashes.len();
-        content.records = content.records.max(record + 1);
+        if let Err(place) = content.records.binary_search(&record) {
+            content.records.insert(place, record);
+        }
     }
 
     /// Forgets a changelog record that was loaded before its tombstone.
@@ -297,6 +300,20 @@ mod tests {
         assert_eq!((dedup.len(), dedup.evicted), (3, 2));
         assert!(dedup.first(0, 240_000), "the oldest was forgotten");
         assert!(!dedup.first(4, 240_000));
+    }
+
+    #[test]
+    fn only_records_that_there_are_get_a_tombstone() {
+        let mut dedup = Dedup::new(&Limits::default());
+        dedup.load(0, 900_000, &[1]);
+        dedup.load(0, 900_002, &[2]);
+        dedup.first(3, 1);
+        let mut given = Vec::new();
+        dedup.drain_changes(|bucket, record, hashes| given.push((bucket, record, hashes.map(<[u128]>::len))));
+        dedup.first(4, 100 * 60_000);
+        dedup.drain_changes(|bucket, record, hashes| given.push((bucket, record, hashes.map(<[u128]>::len))));
+        let tombstones = [900_000, 900_002, 900_003].map(|record| (0, record, None));
+        assert_eq!(given, [&[(0, 900_003, Some(1))], &tombstones[..], &[(100, 0, Some(1))]].concat());
     }
 
     #[test]
