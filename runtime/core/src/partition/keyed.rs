@@ -282,7 +282,7 @@ impl Keyed {
         while due.last().is_some_and(|&(slot, generation)| !wanted(slots, *due_at, slot, generation)) {
             due.pop();
         }
-        let first = timers.first(|deadline, slot, generation| wanted(slots, deadline, slot, generation));
+        let first = timers.first(before, |deadline, slot, generation| wanted(slots, deadline, slot, generation));
         if due.is_empty() || first.is_some_and(|first| first < *due_at) {
             for (slot, generation) in due.drain(..) {
                 timers.push(*due_at, slot, generation);
@@ -316,7 +316,7 @@ impl Keyed {
     /// The earliest deadline of all; meant between steps.
     pub(super) fn next_deadline(&mut self) -> Option<Instant> {
         let slots = &self.slots;
-        self.timers.first(|deadline, slot, generation| wanted(slots, deadline, slot, generation))
+        self.timers.earliest(|deadline, slot, generation| wanted(slots, deadline, slot, generation))
     }
 
     /// Puts in what a changelog record says; gives the slot, where there is one.
