@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 use tillwatch_wit::{contract::Instant, mask, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -139,10 +139,11 @@ impl Dedup {
             self.last = Some(bucket);
         }
         let new = Seen::new(hash, bucket);
-        if self.seen.find(new.low, |seen| seen.is(&new)).is_some() {
-            return false;
-        }
-        self.insert(hash, bucket);
+        match self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low) {
+            Entry::Occupied(_) => return false,
+            Entry::Vacant(vacant) => vacant.insert(new),
+        };
+        self.list(hash, bucket);
         self.changed = true;
         if self.seen.len() > self.entries_max {
             self.expire(bucket);
@@ -153,6 +154,10 @@ impl Dedup {
     fn insert(&mut self, hash: u128, bucket: i64) {
         let new = Seen::new(hash, bucket);
         self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low).insert(new);
+        self.list(hash, bucket);
+    }
+
+    fn list(&mut self, hash: u128, bucket: i64) {
         let last = self.buckets.last_entry().filter(|last| *last.key() == bucket);
         match last {
             Some(last) => last.into_mut().hashes.push(hash),

@@ -232,8 +232,9 @@ impl Partition {
         if std::mem::take(&mut self.watch.sight_changed) {
             changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
         }
-        let low = self.order.position().low;
-        if let Some(inputs) = self.merge.as_mut().and_then(|merge| merge.settle(low)) {
+        if let Some(merge) = &mut self.merge
+            && let Some(inputs) = merge.settle(self.order.position().low)
+        {
             changes.push(Change { key: key(b'i', &[]), value: Some(value(inputs)) });
         }
     }
