@@ -30,6 +30,9 @@ pub struct Event {
     payload: u32,
 }
 
+/// A line of memory, as processors fetch it.
+const LINE_BYTES: usize = 64;
+
 /// Stands as the span of a field that is absent, or further behind than a byte counts.
 const NOT_KNOWN: u8 = u8::MAX;
 
@@ -185,6 +188,13 @@ impl Event {
         (self.event_type, self.time)
             .cmp(&(other.event_type, other.time))
             .then_with(|| self.fields().cmp(other.fields()))
+    }
+
+    /// Reads a byte of every line of memory that it takes beside itself, and gives what must not be optimised away: what is read of many
+    /// events in turn is fetched for all of them at once.
+    pub(crate) fn touch(&self) -> usize {
+        let bytes = self.bytes.iter().step_by(LINE_BYTES).fold(0, |sum, byte| sum ^ usize::from(*byte));
+        self.spans.iter().step_by(LINE_BYTES / size_of::<Span>()).fold(bytes, |sum, span| sum ^ span.start as usize)
     }
 
     /// Bytes that it holds.

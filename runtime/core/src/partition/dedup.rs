@@ -151,6 +151,12 @@ impl Dedup {
         true
     }
 
+    /// Looks where a hash stands or would stand, see `ahead`.
+    pub(super) fn touch(&self, hash: u128) -> bool {
+        let new = Seen::new(hash, 0);
+        self.seen.find(new.low, |seen| seen.is(&new)).is_some()
+    }
+
     fn insert(&mut self, hash: u128, bucket: i64) {
         let new = Seen::new(hash, bucket);
         self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low).insert(new);

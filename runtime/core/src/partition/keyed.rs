@@ -1,6 +1,8 @@
 //! Keyed state: opaque bytes and one wake-up per (rule, terminal, key), with what changed since the last commit and what a faulted flush
 //! must take back. Owns the timer index. The key of a terminal-keyed rule is empty.
 
+use std::hint::black_box;
+
 use hashbrown::HashTable;
 use tillwatch_wit::contract::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -56,6 +58,11 @@ impl Slot {
         }
     }
 
+    /// A byte of every line of it, but of a large one only of the first.
+    fn read(&self) -> u8 {
+        self.body.iter().step_by(LINE_BYTES).take(LINES).fold(0, |sum, byte| sum ^ byte)
+    }
+
     fn live(&self) -> bool {
         !self.state().is_empty() || self.wake != NEVER
     }
@@ -63,6 +70,15 @@ impl Slot {
 
 /// Key and state have room in steps of so many bytes, so that a state that grows a little stays where it is. Much more is given back.
 const ROOM_BYTES: usize = 32;
+
+/// A line of memory, as processors fetch it.
+const LINE_BYTES: usize = 64;
+
+/// Lines of a slot that are read ahead, at most: a payment has three or four.
+const LINES: usize = 8;
+
+/// Slots that are read together before each is looked at, see `ahead`.
+const TOGETHER: usize = 64;
 
 struct Undo {
     slot: u32,
@@ -118,6 +134,17 @@ impl Keyed {
                 slot.rule == rule && slot.terminal == terminal && slot.key_bytes() == key
             })
             .copied()
+    }
+
+    /// The slot that a key probably has, looked up without a look at any slot, see `ahead`.
+    pub(super) fn guess(&self, rule: u16, terminal: Terminal, key: &[u8]) -> Option<u32> {
+        self.index.find(Self::hash(rule, terminal, key), |_| true).copied()
+    }
+
+    /// Reads slots, then what they hold, see `ahead`.
+    pub(super) fn touch(&self, numbers: impl Iterator<Item = u32> + Clone) {
+        black_box(numbers.clone().fold(0, |sum, number| sum + self.slots[number as usize].body.len()));
+        black_box(numbers.fold(0, |sum, number| sum ^ self.slots[number as usize].read()));
     }
 
     /// Makes a slot with room for a state.
@@ -278,7 +305,7 @@ impl Keyed {
 
     /// The earliest wake-up before `before`, by (deadline, payments before terminals, key, terminal, rule as `rank` orders them).
     pub(super) fn first_due(&mut self, before: Instant, rank: &[u16]) -> Option<(Instant, u32)> {
-        let Self { slots, timers, due, due_at, terminals, .. } = self;
+        let Self { slots, index, timers, due, due_at, terminals, .. } = self;
         while due.last().is_some_and(|&(slot, generation)| !wanted(slots, *due_at, slot, generation)) {
             due.pop();
         }
@@ -294,6 +321,13 @@ impl Keyed {
         }
         if *due_at >= before {
             return None;
+        }
+        let coming = timers.coming();
+        black_box(coming.iter().fold(0, |sum, &(_, number, _)| sum ^ slots[number as usize].read()));
+        for &(_, number, _) in coming {
+            let slot = &slots[number as usize];
+            black_box(index.find(Self::hash(slot.rule, slot.terminal, slot.key_bytes()), |&other| other == number));
+            black_box(terminals.touch(slot.terminal));
         }
         let known = due.len();
         while let Some((slot, generation)) = timers.take(*due_at) {
@@ -372,13 +406,17 @@ impl Keyed {
                 each(rule, &terminal, key.as_bytes(), None);
             }
         }
-        for number in std::mem::take(&mut self.changed) {
-            let slot = &mut self.slots[number as usize];
-            if slot.used && slot.changed {
-                slot.changed = false;
-                slot.stored = true;
-                let slot = &self.slots[number as usize];
-                each(slot.rule, self.terminals.name(slot.terminal), slot.key_bytes(), Some((slot.state(), slot.wake)));
+        let changed = std::mem::take(&mut self.changed);
+        for group in changed.chunks(TOGETHER) {
+            self.touch(group.iter().copied());
+            for &number in group {
+                let slot = &mut self.slots[number as usize];
+                if slot.used && slot.changed {
+                    slot.changed = false;
+                    slot.stored = true;
+                    let (terminal, state) = (self.terminals.name(slot.terminal), &slot.body[slot.key_end as usize..]);
+                    each(slot.rule, terminal, &slot.body[..slot.key_end as usize], Some((state, slot.wake)));
+                }
             }
         }
     }

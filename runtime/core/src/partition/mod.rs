@@ -5,6 +5,7 @@
 //! findings are kept per terminal. Owns no encoding of records and no I/O; what changed is drained by [`Partition::changes`].
 
 mod actions;
+mod ahead;
 mod dedup;
 mod engine;
 mod keyed;
@@ -166,6 +167,8 @@ pub struct Partition {
     cautious: (Instant, bool),
     emitted: Vec<(Place, Vec<Output>)>,
     scratch: Scratch,
+    /// How many of the events that are due next have been touched.
+    touched: usize,
     /// State of rules that are not loaded, by changelog key: it stays in the changelog for their return.
     orphans: BTreeMap<Vec<u8>, Vec<u8>>,
     /// State whose format its rule no longer writes, until [`Partition::resume`]: (slot, version).
@@ -182,6 +185,8 @@ struct Scratch {
     wave: Vec<run::Visiting>,
     ranges: Vec<(u32, u32)>,
     cursors: Vec<run::Cursor>,
+    /// What the events to be handed out next will look for, see `ahead`.
+    ahead: ahead::Ahead,
     /// Rules of the visits left out in this flush because of a quarantine.
     skipped: Vec<u16>,
 }
@@ -211,6 +216,7 @@ impl Partition {
             cautious: (Instant::MIN, false),
             emitted: Vec::new(),
             scratch,
+            touched: 0,
             orphans: BTreeMap::new(),
             migrating: BTreeMap::new(),
             meta_written: false,
@@ -230,10 +236,18 @@ impl Partition {
         rules: &mut dyn Rules,
         out: &mut Vec<Output>,
     ) -> Result<(), Stalled> {
-        for record in batch.drain(..) {
-            self.take_in(record);
+        let mut records = batch.drain(..);
+        loop {
+            ahead::touch_waiting(&self.order);
+            for record in records.by_ref().take(ahead::RECORDS) {
+                self.take_in(record);
+            }
+            let last = records.as_slice().is_empty();
+            self.advance(rules, last)?;
+            if last {
+                break;
+            }
         }
-        self.advance(rules)?;
         self.emitted.sort_by(|a, b| a.0.cmp(&b.0));
         for (_, outputs) in self.emitted.drain(..) {
             self.counters.outputs += outputs.len() as u64;

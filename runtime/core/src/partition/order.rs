@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
-use super::{moment::Moment, waiting::Waiting};
+use super::{moment::Moment, terminals::Terminal, waiting::Waiting};
 use crate::{
     event::Event,
     limits::Limits,
@@ -26,6 +26,10 @@ pub(super) struct Placed {
     pub(super) delay: i64,
     pub(super) offset: i64,
     pub(super) ingest_before: Instant,
+    /// What it is remembered by among those handed out, from when it is due; 0 before.
+    pub(super) hash: u128,
+    /// Its terminal, as far as that could be guessed when it became due.
+    pub(super) terminal: Option<Terminal>,
     pub(super) event: Event,
 }
 
@@ -178,7 +182,17 @@ impl Order {
         if self.seen(offset) && at < self.done_before {
             return;
         }
-        self.waiting.put(Placed { at, time, late, delay: self.ingest - time, offset, ingest_before, event });
+        self.waiting.put(Placed {
+            at,
+            time,
+            late,
+            delay: self.ingest - time,
+            offset,
+            ingest_before,
+            hash: 0,
+            terminal: None,
+            event,
+        });
         while self.waiting.events() > self.waiting_events_max || self.waiting.bytes() > self.waiting_bytes_max {
             let Some(oldest) = self.waiting.first() else { break };
             self.floor = oldest + 1;

@@ -50,13 +50,13 @@ enum Next {
 }
 
 impl Partition {
-    /// Hands out everything that is due.
-    pub(super) fn advance(&mut self, rules: &mut dyn Rules) -> Result<(), Stalled> {
+    /// Hands out everything that is due. Unless it is the `last` time in this step, what is pending may stay so: it goes on filling up.
+    pub(super) fn advance(&mut self, rules: &mut dyn Rules, last: bool) -> Result<(), Stalled> {
         loop {
             match self.next() {
                 Next::Ready => self.take_ready(rules)?,
                 Next::Timer(at, slot) => self.take_timer(at, slot, rules)?,
-                Next::Nothing if self.pending.is_empty() => return Ok(()),
+                Next::Nothing if self.pending.is_empty() || !last => return Ok(()),
                 // What is pending may set wake-ups that come before: look again afterwards.
                 Next::Silent(..) | Next::Release(..) | Next::Nothing if !self.pending.is_empty() => {
                     self.flush(rules)?
@@ -90,6 +90,10 @@ impl Partition {
     }
 
     fn take_ready(&mut self, rules: &mut dyn Rules) -> Result<(), Stalled> {
+        if self.touched == 0 {
+            self.touch_ready();
+        }
+        self.touched = self.touched.saturating_sub(1);
         let solitary = match self.order.ready.front() {
             Some(&Ready::Event { place, .. }) => self.speaks_up(self.order.waiting.placed(place)),
             Some(Ready::Sight { .. }) => true,
@@ -133,7 +137,7 @@ impl Partition {
     }
 
     fn take_event(&mut self, placed: Placed, rules: &mut dyn Rules) -> Result<(), Stalled> {
-        let hash = dedup::hash(&placed.event);
+        let hash = if placed.hash == 0 { dedup::hash(&placed.event) } else { placed.hash };
         if !self.dedup.first(hash, placed.at) {
             self.counters.duplicates += 1;
             return Ok(());
@@ -144,8 +148,8 @@ impl Partition {
         if prelude.is_empty() && self.routes.of(&placed.event).is_empty() {
             return Ok(());
         }
-        let Placed { at, time, late, offset, event, .. } = placed;
-        let terminal = self.keyed.terminals.hold(event.piece(FieldId::PARTITIONKEY));
+        let Placed { at, time, late, offset, terminal, event, .. } = placed;
+        let terminal = self.keyed.terminals.hold_guessed(event.piece(FieldId::PARTITIONKEY), terminal);
         let (mut events, queue) = self.spare.pop().unwrap_or_default();
         events.push(event);
         let moment = Moment {

@@ -16,6 +16,9 @@ const ROOM_MIN: usize = 4;
 const ROOM_MAX: usize = 64;
 const ROOM_DIVISOR: usize = 8;
 
+/// Wake-ups that [`Timers::coming`] gives at once.
+const COMING: usize = 32;
+
 /// A wake-up of a span: how far into it, the slot, the slot's generation.
 type Entry = (u16, u32, u32);
 
@@ -31,6 +34,8 @@ pub(super) struct Timers {
     opened: i64,
     /// Of the spans before, the last one first to go.
     near: Vec<Near>,
+    /// How many of them, counted from the last to go, have not been given by [`Timers::coming`].
+    fresh: usize,
     /// Asked for after their span was opened.
     late: BinaryHeap<Reverse<Near>>,
     /// How many are in `spans`.
@@ -39,7 +44,7 @@ pub(super) struct Timers {
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { spans: BTreeMap::new(), opened: i64::MIN, near: Vec::new(), late: BinaryHeap::new(), far: 0 }
+        Self { spans: BTreeMap::new(), opened: i64::MIN, near: Vec::new(), fresh: 0, late: BinaryHeap::new(), far: 0 }
     }
 }
 
@@ -88,6 +93,7 @@ impl Timers {
             let entries = entries.iter().map(|&(into, slot, generation)| (begins + i64::from(into), slot, generation));
             self.near.extend(entries.filter(|&(deadline, slot, generation)| wanted(deadline, slot, generation)));
             self.near.sort_unstable_by(|a, b| b.cmp(a));
+            self.fresh = self.near.len();
         }
     }
 
@@ -123,6 +129,16 @@ impl Timers {
         }
     }
 
+    /// Once for each group of them: those of which the first is about to be taken.
+    pub(super) fn coming(&mut self) -> &[Near] {
+        let end = self.near.len();
+        if end > self.fresh {
+            return &[];
+        }
+        self.fresh = end.saturating_sub(COMING);
+        &self.near[self.fresh..end]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.far + self.near.len() + self.late.len()
     }
@@ -130,6 +146,7 @@ impl Timers {
     /// Drops every entry that `wanted` does not confirm.
     pub(super) fn compact(&mut self, wanted: impl Fn(Instant, u32, u32) -> bool) {
         self.near.retain(|&(deadline, slot, generation)| wanted(deadline, slot, generation));
+        self.fresh = self.near.len();
         self.late.retain(|&Reverse((deadline, slot, generation))| wanted(deadline, slot, generation));
         self.spans.retain(|span, entries| {
             let begins = span * SPAN_MS;

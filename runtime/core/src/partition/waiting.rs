@@ -12,6 +12,7 @@ use tillwatch_wit::contract::Instant;
 use super::{
     dedup,
     order::{Placed, Ready},
+    terminals::Terminal,
 };
 
 /// See the module.
@@ -115,6 +116,19 @@ impl Waiting {
     /// What is in a place.
     pub(super) fn placed(&self, place: u32) -> &Placed {
         self.places[place as usize].as_ref().expect("invariant: it is not handed out yet")
+    }
+
+    /// Reads what the first `count` that wait hold, see `ahead`.
+    pub(super) fn touch(&self, count: usize) -> usize {
+        let coming = || self.queue.iter().take(count).map(|(_, place)| &self.placed(*place).event);
+        let sizes = coming().fold(0, |sum, event| sum + event.size());
+        coming().fold(sizes, |sum, event| sum ^ event.touch())
+    }
+
+    /// Remembers of what is in a place its hash and the guess of its terminal.
+    pub(super) fn remember(&mut self, place: u32, hash: u128, terminal: Option<Terminal>) {
+        let placed = self.places[place as usize].as_mut().expect("invariant: it is not handed out yet");
+        (placed.hash, placed.terminal) = (hash, terminal);
     }
 
     /// Takes what is in a place; the place is free again.
