@@ -113,10 +113,8 @@ pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting],
         let most = entry(&mut points, cause);
         *most = (*most).max(heard);
     }
-    let mut ranked = points;
-    ranked.sort_unstable_by_key(|(cause, points)| (-points, *cause));
-    let (best, top) = ranked.first().copied().unwrap_or(("undetermined", 0));
-    let (second, next) = ranked.get(1).copied().map_or((None, 0), |(cause, points)| (Some(cause), points));
+    let (best, top) = most(&points, "").unwrap_or(("undetermined", 0));
+    let (second, next) = most(&points, best).map_or((None, 0), |(cause, points)| (Some(cause), points));
     let (top, lead) = (top.min(100), (top.min(100) - next).max(0));
     if top < POINTS_MIN || lead < LEAD_MIN {
         let runner_up = (best != "undetermined").then_some(best);
@@ -130,6 +128,11 @@ pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting],
         runner_up: second.filter(|_| next > 0),
         evidence: evidence.take(EVIDENCE_MAX).collect(),
     }
+}
+
+/// The cause with the most points, but for one.
+fn most(points: &[(&'static str, i64)], but: &str) -> Option<(&'static str, i64)> {
+    points.iter().filter(|(cause, _)| *cause != but).min_by_key(|(cause, points)| (-points, *cause)).copied()
 }
 
 /// How often decisions from so many points on were right, percent: counted on the list of seeds that rules are tuned on, one more wrong and one

@@ -69,16 +69,14 @@ pub struct Found {
 /// The cohort that best explains the stuck payments of a family, if any does.
 #[must_use]
 pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<Found> {
-    let mut scopes: Vec<&str> = stuck.iter().flat_map(|waiting| waiting.cohorts.0.iter().map(String::as_str)).collect();
-    scopes.sort_unstable_by_key(|scope| (rank(scope), *scope));
-    scopes.dedup();
-    let payments = |scope: &str| region.payments.get(scope).map_or(0, |window| window.sum()) as usize;
+    let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.cohorts.0.iter().map(String::as_str)).collect());
     let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.cohorts.within(scope)).count();
     let everywhere =
-        scopes.iter().filter(|scope| word_of(scope) == "region").map(|scope| payments(scope)).sum::<usize>();
+        scopes.iter().filter(|scope| word_of(scope) == "region").map(|scope| region.begun(scope)).sum::<usize>();
     let all = everywhere.max(stuck.len());
     let mut found: Option<(f64, Found)> = None;
-    for scope in scopes {
+    let ranked = WORDS.iter().flat_map(|word| scopes.iter().filter(move |scope| word_of(scope) == *word));
+    for scope in ranked.copied() {
         let count = inside(scope);
         if !enough(scope, stuck, count, settings) {
             continue;
@@ -91,7 +89,7 @@ pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<
             }
             continue;
         }
-        let score = score(count, payments(scope).max(count), stuck.len(), all);
+        let score = score(count, region.begun(scope).max(count), stuck.len(), all);
         if score >= SCORE_MIN && found.as_ref().is_none_or(|(best, _)| score > *best) {
             found = Some((score, Found { scope: scope.to_owned(), stuck: count }));
         }
@@ -115,10 +113,14 @@ fn enough(scope: &str, stuck: &[&Waiting], count: usize, settings: &Settings) ->
 /// Over how many scopes of a word the stuck payments of a cohort are spread.
 fn spread(scope: &str, stuck: &[&Waiting], word: &str) -> usize {
     let inside = stuck.iter().filter(|waiting| waiting.cohorts.within(scope));
-    let mut names: Vec<&str> = inside.filter_map(|waiting| waiting.cohorts.named(word)).collect();
+    distinct(inside.filter_map(|waiting| waiting.cohorts.named(word)).collect()).len()
+}
+
+/// Each name once, in their order. The one sort of the component: each more, of whatever, would cost 5 KB of it.
+fn distinct(mut names: Vec<&str>) -> Vec<&str> {
     names.sort_unstable();
     names.dedup();
-    names.len()
+    names
 }
 
 /// The logarithm of the likelihood ratio: `stuck` of `payments` in the cohort, `all_stuck` of `all` in the region. 0 where the cohort is no

@@ -1,8 +1,6 @@
 //! What is remembered of a region: how many payments each cohort had, which are stuck, what telemetry points to, and what is open. Every list
 //! has a bound; what gives way is in its line.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     Instant,
@@ -35,8 +33,8 @@ pub const NAME_BYTES_MAX: usize = 96;
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Region {
-    /// Payments begun, by cohort's scope.
-    pub payments: BTreeMap<String, Window>,
+    /// Payments begun, by cohort's scope, in the order of scopes.
+    pub payments: Vec<(String, Window)>,
     /// Stuck payments that no incident explains yet.
     pub waiting: Vec<Waiting>,
     /// By cause and what would be at fault.
@@ -258,24 +256,43 @@ impl Region {
     pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
         // Where all is well nothing wakes the rule up, and the window slides all the same.
         let slot = at.div_euclid(SLOT_MS);
-        if !self.payments.values().any(|window| window.0.last().is_some_and(|(last, _)| *last >= slot)) {
-            self.payments.values_mut().for_each(|window| window.forget(at));
-            self.payments.retain(|_, window| window.sum() > 0);
+        if !self.payments.iter().any(|(_, window)| window.0.last().is_some_and(|(last, _)| *last >= slot)) {
+            self.slide(at);
         }
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
             let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));
             // Terminals and operators are many: they are counted from when something is stuck there.
             let wanted = !matches!(word_of(scope), "terminal" | "operator") || stuck();
-            let room = self.payments.len() < COHORTS_MAX;
-            if let Some(window) = self.payments.get_mut(scope) {
-                window.add(at, payments);
-            } else if wanted && room {
-                let mut window = Window::default();
-                window.add(at, payments);
-                self.payments.insert(scope.clone(), window);
-            }
+            let index = match self.cohort(scope) {
+                Ok(index) => index,
+                Err(index) if wanted && self.payments.len() < COHORTS_MAX => {
+                    self.payments.insert(index, (scope.clone(), Window::default()));
+                    index
+                }
+                Err(_) => continue,
+            };
+            self.payments[index].1.add(at, payments);
         }
+    }
+
+    /// Payments of a cohort in the window, as far as they are known.
+    #[must_use]
+    pub fn begun(&self, scope: &str) -> usize {
+        self.cohort(scope).map_or(0, |index| self.payments[index].1.sum() as usize)
+    }
+
+    /// Where a cohort is counted, or would be.
+    fn cohort(&self, scope: &str) -> Result<usize, usize> {
+        self.payments.binary_search_by(|(known, _)| known.as_str().cmp(scope))
+    }
+
+    /// Forgets payments that are past, and cohorts without any.
+    fn slide(&mut self, now: Instant) {
+        self.payments.retain_mut(|(_, window)| {
+            window.forget(now);
+            window.sum() > 0
+        });
     }
 
     /// Telemetry points somewhere.
@@ -344,8 +361,7 @@ impl Region {
 
     /// Forgets what is past.
     pub fn forget(&mut self, now: Instant, sign_ms: i64) {
-        self.payments.values_mut().for_each(|window| window.forget(now));
-        self.payments.retain(|_, window| window.sum() > 0);
+        self.slide(now);
         self.waiting.retain(|waiting| now - waiting.at < WINDOW_MS);
         self.signs.retain(|(_, seen)| now - seen.last < sign_ms);
         self.notices.retain(|notice| notice.until > now);
