@@ -9,6 +9,9 @@ use scene::{Ran, fleet, ran};
 use serde_json::Value;
 use tillwatch::simulate::{Faults, Options};
 
+/// Kinds of findings that stand at the beginning of what befalls a payment; the others follow one of these.
+const FIRST: [&str; 4] = ["no-answer", "approved-undelivered", "not-shown", "not-printed"];
+
 fn paged(ran: &Ran) -> Vec<&Value> {
     ran.opened().filter(|data| data.get("inhibited_by").is_none() && data.get("maintenance").is_none()).collect()
 }
@@ -20,7 +23,7 @@ fn brief(incidents: &[&Value]) -> Vec<String> {
 }
 
 #[test]
-fn five_hundred_tills_behind_one_host_are_one_page_with_its_updates_and_its_report() {
+fn five_hundred_tills_behind_one_host_are_one_page_with_its_updates_its_report_and_the_cause_at_every_payment() {
     let options = Options { terminals: 1_000, sites: 100, acquirers: 1, payments_per_hour: 30.0, ..fleet(1) };
     let lines = ran(options, &["N4@host:A01/H1,from=5m,for=6m,strength=100"]);
     assert_eq!(brief(&paged(&lines)), ["N4 host:A01/H1"]);
@@ -48,6 +51,17 @@ fn five_hundred_tills_behind_one_host_are_one_page_with_its_updates_and_its_repo
         assert!(markdown.contains(part), "{part}: {markdown}");
     }
     assert!(report["markdown"]["zh"].as_str().is_some_and(|text| text.contains("服务器负载过重")), "{report}");
+
+    // Each payment that was stuck for longer than the second stage takes its time is told why, and in which incident.
+    let incident = &data["incident"];
+    let open = lines.findings_open_for(20_000, &FIRST);
+    assert!(open.len() > 100, "{}", open.len());
+    for finding in open {
+        let told =
+            lines.told(finding).last().unwrap_or_else(|| panic!("told no cause: {:#?}", lines.of_finding(finding)));
+        let cause = &told["data"];
+        assert_eq!((&cause["cause"], &cause["details"]["incident"]), (&Value::from("N4"), incident), "{told}");
+    }
 }
 
 #[test]

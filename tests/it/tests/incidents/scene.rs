@@ -13,7 +13,7 @@ use tillwatch::{
     simulate::{Faults, Fleet, Inject, Options},
     wiring,
 };
-use tillwatch_core::{Instant, cloudevents::encode_line, stage::Stage};
+use tillwatch_core::{Instant, cloudevents::encode_line, log::Topic, stage::Stage};
 use tillwatch_host::{Host, Loaded};
 use tillwatch_it::{cases::brief::instant, machine};
 
@@ -66,6 +66,29 @@ impl Ran {
             self.incidents().map(|line| (line["data"]["incident"].as_str().expect("an id"), &line["data"])).collect();
         last.into_values()
     }
+
+    /// What the second stage said of a finding.
+    pub(crate) fn told<'a>(&'a self, finding: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.of("pos.finding.updated")
+            .filter(move |line| line["source"] == "/tillwatch/incident" && line["data"]["finding"] == finding)
+    }
+
+    /// All that was said of a finding, for messages.
+    pub(crate) fn of_finding(&self, finding: &str) -> Vec<String> {
+        let about = self.of("pos.finding.").filter(|line| line["data"]["finding"] == finding);
+        about.map(ToString::to_string).collect()
+    }
+
+    /// Findings of these kinds that were open for at least so long.
+    pub(crate) fn findings_open_for(&self, ms: Instant, kinds: &[&str]) -> Vec<&str> {
+        let id = |line: &Value| line["data"]["finding"].as_str().expect("an id").to_owned();
+        let cleared: BTreeMap<String, Instant> =
+            self.of("pos.finding.cleared").map(|line| (id(line), time(line))).collect();
+        let wanted = |line: &&Value| kinds.iter().any(|kind| line["data"]["kind"] == *kind);
+        let open = |line: &&Value| cleared.get(&id(line)).is_none_or(|over| over - time(line) >= ms);
+        let raised = self.of("pos.finding.raised").filter(wanted).filter(open);
+        raised.map(|line| line["data"]["finding"].as_str().expect("an id")).collect()
+    }
 }
 
 /// The defaults, and their rules as they are built.
@@ -99,8 +122,9 @@ pub(crate) fn ran(options: Options, faults: &[&str]) -> Ran {
     let replay = Replay { until: Until::At(stop_at + REST_MS), ..Replay::default() };
     let mut lines = Vec::new();
     replay_both(input.as_slice(), &wiring::settings(config), &mut first, Some(second), &replay, &mut |output| {
-        let line = encode_line(output, output.data.topic().name());
-        if !line.contains(r#""type":"pos.evidence."#) {
+        // By its topic: findings and incidents name evidence too, as what they rest on.
+        if output.data.topic() != Topic::Evidence {
+            let line = encode_line(output, output.data.topic().name());
             lines.push(serde_json::from_str(&line).expect("an output is JSON"));
         }
         Ok(())
