@@ -326,6 +326,7 @@ pub struct Incident {
     pub turn: Turn,
     pub scope: String,
     pub cause: String,
+    pub opened_as: Option<String>,
     pub confidence: f64,
     pub runner_up: Option<String>,
     pub generation: u32,

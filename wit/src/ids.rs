@@ -31,7 +31,7 @@ pub fn command(rail: &str, txn: &str, kind: &str, chain: u32, attempt: u32) -> S
     hash(&[b"command", rail.as_bytes(), txn.as_bytes(), kind.as_bytes(), &chain.to_le_bytes(), &attempt.to_le_bytes()])
 }
 
-/// The name of an incident; `generation` counts those of one scope and cause.
+/// The name of an incident; `cause` is the one that it was opened with, and `generation` counts those of one scope and that.
 #[must_use]
 pub fn incident(scope: &str, cause: &str, generation: u32) -> String {
     hash(&[b"incident", scope.as_bytes(), cause.as_bytes(), &generation.to_le_bytes()])

@@ -53,7 +53,7 @@ const PLACES: &[Place] = &[
     ("site", Family::Way, &[("N3", 30), ("N1", 22), ("N2", 22), ("S4", 10)]),
     ("host", Family::Way, &[("N4", 45), ("N2", 15), ("S3", 10)]),
     ("acquirer", Family::Way, &[("N4", 40), ("S3", 15), ("N2", 10)]),
-    ("version", Family::Way, &[("S3", 35), ("S1", 30), ("S4", 25)]),
+    ("version", Family::Way, &[("S3", 30), ("S1", 30), ("S4", 25)]),
     ("operator", Family::Way, &[("P4", 20), ("H4", 10)]),
     ("region", Family::Way, &[("N4", 20), ("maintenance", 15)]),
     ("terminal", Family::Terminal, &[("H4", 45), ("S1", 15)]),

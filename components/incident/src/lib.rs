@@ -4,11 +4,13 @@
 //! ([`judge`]), the life of an incident and its words. Raises no finding and sends no command.
 
 pub mod judge;
+mod life;
 pub mod peers;
 pub mod rule;
 pub mod scan;
 pub mod settings;
 pub mod state;
+pub mod upkeep;
 mod words;
 
 #[cfg(test)]

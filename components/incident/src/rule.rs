@@ -8,13 +8,14 @@ use tillwatch_sdk::{
 
 use crate::{
     judge::{MAINTENANCE, Verdict, announced, judge},
+    life::{add, decided, follows, inhibit, opened, stand_up},
     peers::BLOCK,
     scan::{self, Family},
     settings::{Planned, Settings},
     state::{
-        Announced, Cohort, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member, word_of,
+        Announced, Cohort, Gathering, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member,
     },
-    words,
+    upkeep, words,
 };
 
 /// How often a decision that is put off is thought over, ms.
@@ -23,8 +24,6 @@ const AGAIN_MS: i64 = 5_000;
 const HELP_FOUND: f64 = 0.4;
 /// How sure it is that an operator needs training who needs more help than peers, percent.
 const ABOVE_PEERS: u8 = 85;
-/// Percent below which an incident may be explained by a wider one of another cause.
-const DOUBTFUL: u8 = 86;
 
 /// Finds incidents.
 #[derive(Debug)]
@@ -38,6 +37,7 @@ impl Rule for IncidentRule {
     const ID: &'static str = "incident";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Region;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] =
         &[evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
     const FIELDS: &'static [FieldId] = &[FieldId::DATA];
@@ -84,7 +84,7 @@ impl Rule for IncidentRule {
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Region>, out: &mut Out<'_>) {
-        let mut region = state.take().unwrap_or_default();
+        let mut region = state.take().unwrap_or_default().joined();
         let at = visit.at();
         match visit.event() {
             evidence::CENSUS => {
@@ -102,6 +102,7 @@ impl Rule for IncidentRule {
             evidence::NOTICE => {
                 let Some(notice) = evidence::read::<Notice>(visit, out) else { return };
                 region.notice(&notice);
+                upkeep::heard(&mut region, &notice, at);
             }
             evidence::ENDED => {
                 let Some(ended) = evidence::read::<Ended>(visit, out) else { return };
@@ -110,7 +111,9 @@ impl Rule for IncidentRule {
             _ => {
                 let Some(stuck) = evidence::read::<Stuck>(visit, out) else { return };
                 if known(&stuck.kind) && region.stuck(&stuck, at) {
-                    self.join(&mut region, at, out);
+                    let last = region.waiting.len() - 1;
+                    self.join(&mut region, last, at, out);
+                    region.make_room();
                     if region.waiting.len() >= WAITING_MAX {
                         self.decide(&mut region, at, true, out);
                     }
@@ -118,17 +121,24 @@ impl Rule for IncidentRule {
             }
         }
         self.wake(&region, at, out);
-        *state = Some(region).filter(|region| *region != Region::default());
+        *state = region.parted();
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<Region>, out: &mut Out<'_>) {
-        let Some(mut region) = state.take() else { return };
+        let Some(region) = state.take() else { return };
+        let mut region = region.joined();
         let at = visit.at();
         region.forget(at, self.settings.sign_ms);
         self.decide(&mut region, at, false, out);
+        self.think_again(&mut region, at, out);
         self.go_on(&mut region, at, out);
         self.wake(&region, at, out);
-        *state = Some(region).filter(|region| *region != Region::default());
+        *state = region.parted();
+    }
+
+    /// Format 1 is today's without its last two fields, and these were empty.
+    fn migrate(_: u32, state: &[u8]) -> Result<Vec<u8>, String> {
+        Ok([state, &[0, 0]].concat())
     }
 }
 
@@ -164,6 +174,9 @@ fn ends(region: &mut Region, ended: &Ended) {
             open.members.swap_remove(index);
             let how = if ended.resolution.len() > 32 { "other" } else { &ended.resolution };
             *entry(&mut open.ended, how.to_owned()) += 1;
+            if how == "mended" && known(&ended.kind) {
+                *entry(&mut open.more.mended, ended.kind.clone()) += 1;
+            }
             open.changed = true;
         }
     }
@@ -172,16 +185,20 @@ fn ends(region: &mut Region, ended: &Ended) {
 impl IncidentRule {
     fn wake(&self, region: &Region, now: Instant, out: &mut Out<'_>) {
         let Settings { gather_ms, alone_ms, update_every_ms, quiet_ms, .. } = self.settings;
-        let unsure = region.waiting.iter().any(|waiting| now - waiting.at >= gather_ms && now - waiting.at < alone_ms);
+        let unsure = region.waiting.iter().any(|waiting| now - waiting.at >= gather_ms && now - waiting.at < alone_ms)
+            || region.incidents.iter().any(|open| !open.more.undecided.is_empty());
         let waiting = region.waiting.iter().flat_map(|waiting| [waiting.at + gather_ms, waiting.at + alone_ms]);
-        let waiting = waiting.chain(unsure.then_some(now + AGAIN_MS));
+        // By the clock and not from here on: evidence that comes all the time would put it off for ever.
+        let waiting = waiting.chain(unsure.then_some((now.div_euclid(AGAIN_MS) + 1) * AGAIN_MS));
+        let waiting = waiting.chain(region.gathering.as_ref().map(|gathering| gathering.since + upkeep::GATHER_MS));
         let incidents = region.incidents.iter().flat_map(|open| {
-            let update = open.changed.then_some(open.said_at + update_every_ms);
-            [Some(open.joined_at + quiet_ms), update].into_iter().flatten()
+            let update = open.changed.then_some((open.said_at + update_every_ms).max(now + 1));
+            let end = open.joined_at + quiet_ms;
+            let end = if open.lasts(now) { end.max(open.more.until) } else { end };
+            [Some(end), update].into_iter().flatten()
         });
         match waiting.chain(incidents).filter(|at| *at > now).min() {
             Some(at) => out.wake_at(at),
-            None if region.incidents.iter().any(|open| open.changed) => out.wake_at(now + 1),
             None => out.sleep(),
         }
     }
@@ -195,25 +212,90 @@ impl IncidentRule {
         }
     }
 
-    /// The payment that came last belongs to an open incident, if it does: the narrowest one. To one of maintenance only while that lasts:
-    /// what is stuck after its end wakes somebody.
-    fn join(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
-        let Some(last) = region.waiting.last() else { return };
-        let family = Family::of(&last.kind);
-        let silent = [&self.planned, &region.notices].into_iter().any(|windows| announced(windows, "", &[last], now));
+    /// A payment that waits belongs to an open incident, if it does: the narrowest one. To one of maintenance wherever it is stuck, and only
+    /// while that lasts: what is stuck after its end wakes somebody. Whether it does.
+    fn join(&self, region: &mut Region, index: usize, now: Instant, out: &mut Out<'_>) -> bool {
+        let waiting = &region.waiting[index];
+        let family = Family::of(&waiting.kind);
+        let silent =
+            [&self.planned, &region.notices].into_iter().any(|windows| announced(windows, "", &[waiting], now));
         let fits = |open: &&mut Open| {
-            open.family == family && last.cohorts.within(&open.scope) && (silent || !open.maintenance)
+            let counts = if open.maintenance {
+                // What was stuck in it may have more to say when it is over.
+                silent || open.covers(now) || follows(&waiting.kind) && !open.lasts(now)
+            } else {
+                open.family == family
+            };
+            counts && waiting.cohorts.within(&open.scope)
         };
-        let rank = |open: &&mut Open| scan::rank(&open.scope);
+        let rank = |open: &&mut Open| (!open.maintenance, scan::rank(&open.scope));
         let room = region.incidents.iter().map(|open| open.members.len()).sum::<usize>() < MEMBERS_MAX;
-        let Some(open) = region.incidents.iter_mut().filter(fits).min_by_key(rank) else { return };
-        let Some(joined) = region.waiting.pop() else { return };
+        let Some(open) = region.incidents.iter_mut().filter(fits).min_by_key(rank) else { return false };
+        let joined = region.waiting.remove(index);
         tell(&joined, open, out);
-        add(open, &joined, now, room);
+        add(open, joined, now, room);
+        true
+    }
+
+    /// Opens what was announced, when what comes together has come, with what is stuck in it already.
+    fn announce(&self, region: &mut Region, now: Instant, full: bool, out: &mut Out<'_>) {
+        let due = |gathering: &mut Gathering| full || now - gathering.since >= upkeep::GATHER_MS;
+        let Some(gathering) = region.gathering.take_if(due) else { return };
+        let known = region.incidents.len();
+        for (scope, announced) in upkeep::scopes(&gathering, region, self.settings.terminals_min as u64) {
+            let of_it = |open: &&mut Open| open.maintenance && open.scope == scope;
+            if let Some(open) = region.incidents.iter_mut().find(of_it) {
+                open.more.announced = open.more.announced.saturating_add(announced);
+                open.more.until = open.more.until.max(gathering.until);
+            } else if region.incidents.len() < INCIDENTS_MAX {
+                let mut open = opened(region, scope, Family::Way, MAINTENANCE, now);
+                open.first_at = gathering.since;
+                open.shared.extend(upkeep::home(region).cloned());
+                (open.more.announced, open.more.until) = (announced, gathering.until);
+                inhibit(region, &mut open);
+                region.incidents.push(open);
+            }
+        }
+        let mut index = 0;
+        while index < region.waiting.len() {
+            if !self.join(region, index, now, out) {
+                index += 1;
+            }
+        }
+        for open in &mut region.incidents[known..] {
+            open.changed = false;
+            out.incident(self.said(open, Turn::Opened, now));
+        }
+    }
+
+    /// Looks for the cause of what was opened without one, as often as it may be updated: its payments are told it, and its name stays.
+    fn think_again(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
+        for index in 0..region.incidents.len() {
+            let open = &region.incidents[index];
+            if open.more.undecided.is_empty() || now - open.said_at < self.settings.update_every_ms {
+                continue;
+            }
+            let members: Vec<&Waiting> = open.more.undecided.iter().collect();
+            let verdict = self.verdict(region, &open.scope, open.family, &members, now);
+            if verdict.cause == "undetermined" {
+                continue;
+            }
+            let mut open = region.incidents.remove(index);
+            decided(&mut open, verdict);
+            open.more.renamed = true;
+            std::mem::take(&mut open.more.undecided).iter().for_each(|member| tell(member, &open, out));
+            stand_up(region, &mut open);
+            inhibit(region, &mut open);
+            open.changed = false;
+            open.said_at = now;
+            out.incident(self.said(&open, Turn::Updated, now));
+            region.incidents.insert(index, open);
+        }
     }
 
     /// Judges what has waited for long enough; all of it where there is no more room.
     fn decide(&self, region: &mut Region, now: Instant, full: bool, out: &mut Out<'_>) {
+        self.announce(region, now, full, out);
         for family in Family::ALL {
             while self.open_one(region, family, now, full, out) {}
         }
@@ -223,9 +305,10 @@ impl IncidentRule {
                 continue;
             }
             let scope = waiting.cohorts.0[0].clone();
-            // What a rule of the terminal has found stays.
+            // What a rule of the terminal has found stays, and is true of all findings of the payment.
             if waiting.cause.is_empty() || waiting.cause == "undetermined" {
-                let verdict = self.verdict(region, &scope, Family::of(&waiting.kind), &[waiting], now);
+                let of_it: Vec<&Waiting> = region.waiting.iter().filter(|other| other.txn == waiting.txn).collect();
+                let verdict = self.verdict(region, &scope, Family::of(&waiting.kind), &of_it, now);
                 out.tell(told(waiting, &verdict, None));
             }
             region.waiting[index].told = true;
@@ -239,8 +322,8 @@ impl IncidentRule {
 
     /// Opens the incident that explains most of a family, if there is one.
     fn open_one(&self, region: &mut Region, family: Family, now: Instant, full: bool, out: &mut Out<'_>) -> bool {
-        let stuck: Vec<&Waiting> =
-            region.waiting.iter().filter(|waiting| Family::of(&waiting.kind) == family).collect();
+        let counts = |waiting: &&Waiting| Family::of(&waiting.kind) == family && !region.is_customers(&waiting.txn);
+        let stuck: Vec<&Waiting> = region.waiting.iter().filter(counts).collect();
         let oldest = stuck.iter().map(|waiting| now - waiting.at).max().unwrap_or(0);
         if stuck.is_empty() || region.incidents.len() >= INCIDENTS_MAX || (!full && oldest < self.settings.gather_ms) {
             return false;
@@ -248,37 +331,23 @@ impl IncidentRule {
         let Some(found) = scan::best(region, &stuck, &self.settings) else { return false };
         let members: Vec<&Waiting> = stuck.into_iter().filter(|waiting| waiting.cohorts.within(&found.scope)).collect();
         let verdict = self.verdict(region, &found.scope, family, &members, now);
-        if !verdict.clear && !full && oldest < self.settings.alone_ms {
+        // What was announced is one incident with all of its announcements, which still come.
+        let early = verdict.cause == MAINTENANCE.cause && region.gathering.is_some();
+        if early || !verdict.clear && !full && oldest < self.settings.alone_ms {
             return false;
         }
-        let members: Vec<Waiting> = members.into_iter().cloned().collect();
-        region.waiting.retain(|waiting| !members.iter().any(|member| member.finding == waiting.finding));
-        let mut open = Open {
-            generation: region.next_generation(&found.scope, verdict.cause),
-            scope: found.scope,
-            family,
-            cause: verdict.cause.to_owned(),
-            percent: verdict.percent,
-            runner_up: verdict.runner_up.map(str::to_owned),
-            findings: 0,
-            payments: 0,
-            money: Vec::new(),
-            evidence: verdict.evidence,
-            first_at: members.iter().map(|member| member.at).min().unwrap_or(now),
-            opened_at: now,
-            joined_at: now,
-            said_at: now,
-            changed: false,
-            maintenance: verdict.cause == "maintenance",
-            members: Vec::new(),
-            ended: Vec::new(),
-            shared: members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default(),
-            inhibits: Vec::new(),
-            inhibited_by: None,
+        let picked: Vec<bool> = {
+            let is_member = |waiting: &Waiting| members.iter().any(|member| std::ptr::eq(*member, waiting));
+            region.waiting.iter().map(is_member).collect()
         };
+        let mut picked = picked.into_iter();
+        let members: Vec<Waiting> = region.waiting.extract_if(.., |_| picked.next() == Some(true)).collect();
+        let mut open = opened(region, found.scope, family, verdict, now);
+        open.first_at = members.iter().map(|member| member.at).min().unwrap_or(now);
+        open.shared = members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default();
         let mut room = MEMBERS_MAX.saturating_sub(region.members());
-        for joined in &members {
-            tell(joined, &open, out);
+        for joined in members {
+            tell(&joined, &open, out);
             add(&mut open, joined, now, room > 0);
             room = room.saturating_sub(1);
         }
@@ -286,6 +355,7 @@ impl IncidentRule {
         open.changed = false;
         out.incident(self.said(&open, Turn::Opened, now));
         region.incidents.push(open);
+        region.make_room();
         true
     }
 
@@ -293,7 +363,7 @@ impl IncidentRule {
     fn go_on(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
         let mut incidents = std::mem::take(&mut region.incidents);
         incidents.retain_mut(|open| {
-            if now - open.joined_at >= self.settings.quiet_ms {
+            if now - open.joined_at >= self.settings.quiet_ms && !open.lasts(now) {
                 out.incident(self.said(open, Turn::Resolved, now));
                 return false;
             }
@@ -328,6 +398,7 @@ impl IncidentRule {
             turn,
             scope: open.scope.clone(),
             cause: open.cause.clone(),
+            opened_as: open.more.renamed.then(|| open.opened_as().to_owned()),
             confidence: f64::from(open.percent) / 100.0,
             runner_up: open.runner_up.clone(),
             generation: open.generation,
@@ -352,41 +423,6 @@ impl IncidentRule {
     }
 }
 
-/// A wider incident explains narrower ones: those whose every member is part of it, and that have no cause of their own to show.
-fn inhibit(region: &mut Region, wider: &mut Open) {
-    let id = ids::incident(&wider.scope, &wider.cause, wider.generation);
-    for open in &mut region.incidents {
-        let narrower = scan::rank(&open.scope) < scan::rank(&wider.scope);
-        let explained = open.cause == wider.cause || open.percent < DOUBTFUL;
-        if narrower && explained && open.inhibited_by.is_none() && open.shared.contains(&wider.scope) {
-            open.inhibited_by = Some(id.clone());
-            open.changed = true;
-            wider.inhibits.push(ids::incident(&open.scope, &open.cause, open.generation));
-        }
-    }
-}
-
-/// A payment becomes part of an incident.
-fn add(open: &mut Open, joined: &Waiting, now: Instant, room: bool) {
-    open.findings += 1;
-    // These kinds follow another one of the same payment.
-    if !matches!(joined.kind.as_str(), "reversal-missing" | "reversal-unanswered" | "unresolved") {
-        open.payments += 1;
-        if joined.amount > 0
-            && (open.money.len() < 8 || open.money.iter().any(|(currency, _)| *currency == joined.currency))
-        {
-            let sum = entry(&mut open.money, joined.currency.clone());
-            *sum = sum.saturating_add(joined.amount);
-        }
-    }
-    open.joined_at = now;
-    open.changed = true;
-    open.shared.retain(|scope| joined.cohorts.within(scope) && word_of(scope) != word_of(&open.scope));
-    if room {
-        open.members.push(member(&joined.finding));
-    }
-}
-
 fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {
     let verdict = Verdict {
         cause: cause::by_id(&open.cause).id,
@@ -395,8 +431,7 @@ fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {
         runner_up: open.runner_up.as_deref().map(|cause| cause::by_id(cause).id),
         evidence: open.evidence.clone(),
     };
-    let id = ids::incident(&open.scope, &open.cause, open.generation);
-    out.tell(told(joined, &verdict, Some(id)));
+    out.tell(told(joined, &verdict, Some(open.id())));
 }
 
 fn details(verdict: &Verdict) -> Details {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    life::follows,
     settings::Settings,
     state::{Region, Waiting, word_of},
 };
@@ -69,6 +70,13 @@ pub struct Found {
 /// The cohort that best explains the stuck payments of a family, if any does.
 #[must_use]
 pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<Found> {
+    // Findings of one payment are one payment, and what follows of an older one is none.
+    let first = |index: &usize| {
+        let waiting = stuck[*index];
+        !follows(&waiting.kind) && stuck[..*index].iter().all(|before| before.txn != waiting.txn)
+    };
+    let one_each: Vec<&Waiting> = (0..stuck.len()).filter(first).map(|index| stuck[index]).collect();
+    let stuck = one_each.as_slice();
     let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.cohorts.0.iter().map(String::as_str)).collect());
     let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.cohorts.within(scope)).count();
     let everywhere =

@@ -19,7 +19,7 @@ pub struct Settings {
     pub quiet_ms: i64,
     /// How long a sign counts, ms.
     pub sign_ms: i64,
-    /// Findings of one terminal or operator that are an incident.
+    /// Payments of one terminal or operator that are an incident.
     pub alone_min: usize,
     /// Stuck payments of a wider cohort that are one.
     pub cohort_min: usize,

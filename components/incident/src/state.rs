@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     Instant,
     evidence::{Cohorts, Notice, Sign, Stuck},
+    ids,
 };
 
 use crate::peers::Peers;
@@ -15,12 +16,19 @@ pub const WINDOW_MS: i64 = 300_000;
 const SLOT_MS: i64 = 30_000;
 /// Cohorts whose payments are counted; of more, the payments of those that came later are not known, and they look worse than they are.
 pub const COHORTS_MAX: usize = 512;
-/// Stuck payments that wait to be judged; when one more comes, they are judged at once.
+/// Stuck payments that wait to be judged; when one more comes, they are judged at once. Those of incidents that nothing explains yet have
+/// what room is left: the oldest give way, and keep what they were told.
 pub const WAITING_MAX: usize = 128;
 /// Signs by cause and scope; one that says that all is well gives way, then the one that was seen longest ago.
 pub const SIGNS_MAX: usize = 128;
-/// Announced windows; the one that ends first gives way.
-pub const NOTICES_MAX: usize = 32;
+/// Announced windows; the one that ends first gives way. Where an incident of maintenance has seen more announced, all of its scope counts as
+/// announced.
+pub const NOTICES_MAX: usize = 64;
+/// A payment that begins at the end of announced maintenance is found stuck after so long at the latest, ms: a card's terminal gives up after 60 s
+/// (docs/spec/domain.md, section 2).
+pub const AFTER_MS: i64 = 70_000;
+/// Places of which announcements come together; where more come at once, the others are their own.
+pub const PLACES_MAX: usize = 64;
 /// Open incidents; what would be one more is judged and no incident.
 pub const INCIDENTS_MAX: usize = 32;
 /// Findings of all open incidents whose end is awaited; the end of more is not in the report.
@@ -47,6 +55,11 @@ pub struct Region {
     pub peers: Peers,
     /// How many incidents there were, by scope and cause.
     pub generations: Vec<((String, String), u32)>,
+    /// What format 2 has more of each open incident, in their order: apart, so that a state of format 1 is one that ends here. Outside of a
+    /// visit alone; see [`Open::more`].
+    pub more: Vec<More>,
+    /// Announcements that no incident tells of yet.
+    pub gathering: Option<Gathering>,
 }
 
 /// Counts in the window, by slot.
@@ -234,6 +247,63 @@ pub struct Open {
     pub inhibits: Vec<String>,
     /// The id of what explains it.
     pub inhibited_by: Option<String>,
+    /// Kept in [`Region::more`].
+    #[serde(skip)]
+    pub more: More,
+}
+
+impl Open {
+    /// The cause that it was opened with: its name is of that one.
+    #[must_use]
+    pub fn opened_as(&self) -> &str {
+        if self.more.renamed { "undetermined" } else { &self.cause }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        ids::incident(&self.scope, self.opened_as(), self.generation)
+    }
+
+    /// Whether it takes what is stuck there and was not announced by name: more was announced than is remembered, or it was over so lately that
+    /// what is found stuck began before.
+    #[must_use]
+    pub fn covers(&self, now: Instant) -> bool {
+        let over = now - self.more.until;
+        if over < 0 { self.more.announced > NOTICES_MAX as u64 } else { over < AFTER_MS }
+    }
+
+    /// Whether what was announced goes on.
+    #[must_use]
+    pub fn lasts(&self, now: Instant) -> bool {
+        self.more.announced > 0 && now < self.more.until
+    }
+}
+
+/// More of an open incident.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct More {
+    /// It was opened as `undetermined`, and is not by now.
+    pub renamed: bool,
+    /// Its payments, for as long as nothing explains them.
+    pub undecided: Vec<Waiting>,
+    /// How many announcements of it are not over.
+    pub announced: u64,
+    /// When the last of them ends, or has ended.
+    pub until: Instant,
+    /// Kinds of its findings that were mended.
+    pub mended: Vec<(String, u64)>,
+}
+
+/// Announcements that come together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// When the first came.
+    pub since: Instant,
+    /// When the last of them ends.
+    pub until: Instant,
+    /// How many by place: a site for its terminals, a host for itself.
+    pub places: Vec<(String, u64)>,
 }
 
 /// The entry of a key in a short list; a new one comes last. Small lists in place of maps keep the component small.
@@ -252,6 +322,34 @@ pub fn member(finding: &str) -> u64 {
 }
 
 impl Region {
+    /// As a visit works with it.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        for (open, more) in self.incidents.iter_mut().zip(std::mem::take(&mut self.more)) {
+            open.more = more;
+        }
+        self
+    }
+
+    /// As it is kept, if there is anything to keep.
+    #[must_use]
+    pub fn parted(mut self) -> Option<Self> {
+        self.more = self.incidents.iter_mut().map(|open| std::mem::take(&mut open.more)).collect();
+        Some(self).filter(|region| !region.is_empty())
+    }
+
+    /// Nothing is remembered. A comparison with the default would cost 3 KB of the component.
+    fn is_empty(&self) -> bool {
+        self.payments.is_empty()
+            && self.waiting.is_empty()
+            && self.signs.is_empty()
+            && self.notices.is_empty()
+            && self.incidents.is_empty()
+            && self.generations.is_empty()
+            && self.peers == Peers::default()
+            && self.gathering.is_none()
+    }
+
     /// Payments were begun.
     pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
         // Where all is well nothing wakes the rule up, and the window slides all the same.
@@ -336,7 +434,8 @@ impl Region {
 
     /// A payment is stuck, or its terminal knows more; gives whether it is new.
     pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
-        if let Some(known) = self.waiting.iter_mut().find(|known| known.finding == stuck.finding) {
+        let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.more.undecided);
+        if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding == stuck.finding) {
             known.cause.clone_from(&stuck.cause);
             known.percent = percent(stuck.confidence);
             return false;
@@ -365,6 +464,23 @@ impl Region {
         self.waiting.retain(|waiting| now - waiting.at < WINDOW_MS);
         self.signs.retain(|(_, seen)| now - seen.last < sign_ms);
         self.notices.retain(|notice| notice.until > now);
+    }
+
+    /// Whether a terminal knows that the customer left or did not confirm: that is no fault of any place, and makes no incident.
+    #[must_use]
+    pub fn is_customers(&self, txn: &str) -> bool {
+        self.waiting.iter().any(|waiting| waiting.txn == txn && waiting.cause == "customer")
+    }
+
+    /// Payments of undecided incidents give way to those that wait.
+    pub fn make_room(&mut self) {
+        let undecided: usize = self.incidents.iter().map(|open| open.more.undecided.len()).sum();
+        for _ in WAITING_MAX..self.waiting.len() + undecided {
+            let oldest = |open: &&mut Open| open.more.undecided.first().map_or(Instant::MAX, |first| first.at);
+            if let Some(open) = self.incidents.iter_mut().min_by_key(oldest) {
+                open.more.undecided.remove(0);
+            }
+        }
     }
 
     /// Findings of open incidents whose end is awaited.

@@ -9,6 +9,9 @@ use tillwatch_wit::contract::{Action, Change, Visit, Wake};
 
 use crate::{IncidentRule, state};
 
+mod late;
+mod upkeep;
+
 const T0: Instant = 1_795_339_800_000;
 
 /// A region with its rule.
@@ -207,6 +210,8 @@ fn five_hundred_tills_behind_one_host_are_one_incident() {
     let report = end.report.as_ref().expect("it has a report");
     assert_eq!(report.ended, [("mended".to_owned(), 500)]);
     assert!(report.markdown_en.contains("mended 500") && report.markdown_zh.contains("事件报告"));
+    assert!(report.markdown_en.contains("- Mended: no-answer 500: the answer came"), "{}", report.markdown_en);
+    assert!(report.markdown_zh.contains("- 恢复:no-answer 500:收到应答"), "{}", report.markdown_zh);
 }
 
 #[test]
@@ -293,18 +298,49 @@ fn a_silent_till_is_no_router() {
 }
 
 #[test]
-fn findings_of_one_payment_have_one_cause() {
+fn findings_of_one_payment_have_one_cause_and_are_one_payment() {
     let mut bench = Bench::new();
     bench.usual();
-    for number in 0..2 {
-        for till in [20, 25, 28] {
-            bench.send(&stuck(till, number, "no-answer", "customer").derived());
-            // The queries of it were used up; no rule has said why.
-            bench.stuck(till, number, "unresolved");
-        }
+    for till in [20, 25, 28] {
+        bench.send(&stuck(till, 1, "no-answer", "H3").derived());
+        // The queries of it were used up; no rule has said why.
+        bench.stuck(till, 1, "unresolved");
     }
     bench.pass(60_000);
-    assert_eq!(bench.opened(), ["opened customer site:S2"]);
+    assert_eq!(bench.opened(), ["opened H3 site:S2"]);
+    assert_eq!((bench.incidents[0].findings, bench.incidents[0].payments), (6, 3));
+    // Four findings of two payments are two, and what follows of older ones is no company.
+    let mut bench = Bench::new();
+    bench.usual();
+    for till in [20, 25] {
+        bench.stuck(till, 1, "no-answer");
+        bench.stuck(till, 1, "unresolved");
+        bench.stuck(till + 1, 1, "unresolved");
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), [""; 0]);
+}
+
+#[test]
+fn customers_who_walk_away_are_no_incident() {
+    let mut bench = Bench::new();
+    bench.usual();
+    for till in 20..30 {
+        bench.send(&stuck(till, 1, "no-answer", "customer").derived());
+        bench.stuck(till, 1, "unresolved");
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), [""; 0]);
+    let causes: Vec<_> = bench.told.iter().map(|told| (told.kind.as_str(), told.details[0].1.clone())).collect();
+    assert_eq!(causes.len(), 10);
+    let told = ("unresolved", Value::from("customer"));
+    assert!(causes.iter().all(|cause| *cause == told), "what follows of it has that cause, too: {causes:?}");
+    // Others at the same site are not hidden by them.
+    (20..30).for_each(|till| bench.sign(till, "N3", "site:S2", (3, 3)));
+    (20..30).for_each(|till| bench.stuck(till, 2, "no-answer"));
+    bench.pass(5_000);
+    assert_eq!(bench.opened(), ["opened N3 site:S2"]);
+    assert_eq!(bench.incidents[0].payments, 10);
 }
 
 #[test]
@@ -378,7 +414,7 @@ fn announced_maintenance_is_one_incident_that_wakes_nobody() {
     for till in 0..100 {
         bench.stuck(till, 1, "no-answer");
     }
-    bench.pass(20_000);
+    bench.pass(40_000);
     assert_eq!(bench.opened(), ["opened maintenance region:R"]);
     let first = &bench.incidents[0];
     assert!(first.maintenance && first.severity == Severity::Info, "{first:?}");

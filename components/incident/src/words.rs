@@ -1,7 +1,5 @@
 //! What people read of an incident: its text, and the report at its end, in English and Chinese.
 
-use std::fmt::Write as _;
-
 use tillwatch_sdk::{Instant, Report, cause};
 
 use crate::state::{Open, word_of};
@@ -30,6 +28,10 @@ pub(crate) fn text(open: &Open, reason: &str) -> (String, String) {
         (if count == 1 { "payment" } else { "payments" }, if open.percent > 60 { "" } else { "可能为" });
     let perhaps = if open.percent > 60 { "" } else { "perhaps " };
     let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    if count == 0 {
+        // It was announced, and nothing is stuck.
+        return (format!("{en}: {}{why}", cause.name.0), format!("{zh}:{}{why}", cause.name.1));
+    }
     (
         format!("{en}: {count} {payments} stuck. Cause: {perhaps}{}{why}", cause.name.0),
         format!("{zh}:{count} 笔交易受阻。原因:{perhaps_zh}{}{why}", cause.name.1),
@@ -50,7 +52,20 @@ fn moment(at: Instant) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{:02}Z", seconds % 60)
 }
 
-/// The report: what, when, how many payments and how much money, how each ended.
+/// What mends a finding of a kind: what was missing came after all.
+fn mends(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "no-answer" => ("the answer came", "收到应答"),
+        "approved-undelivered" => ("the terminal got the answer", "终端收到结果"),
+        "not-shown" => ("the result was shown", "结果已显示"),
+        "not-printed" => ("a receipt was printed or announced", "小票已打印或已播报"),
+        "unsynced" => ("the order system has it", "订单系统已入账"),
+        "reversal-missing" | "reversal-unanswered" => ("the reversal was done", "冲正已完成"),
+        _ => ("the matter was settled", "已处理"),
+    }
+}
+
+/// The report: what, when, how many payments and how much money, how each ended, what mended them.
 pub(crate) fn report(open: &Open, reason: &str, now: Instant) -> Report {
     let mut ended = open.ended.clone();
     let unended = open.members.len() as u64;
@@ -68,16 +83,24 @@ pub(crate) fn report(open: &Open, reason: &str, now: Instant) -> Report {
         open.findings, open.payments
     );
     for (currency, amount) in &open.money {
-        writeln!(en, "- Money at risk, minor units: {currency} {amount}").expect("invariant: a text takes text");
-        writeln!(zh, "- 风险金额(最小单位):{currency} {amount}").expect("invariant: a text takes text");
+        en += &format!("- Money at risk, minor units: {currency} {amount}\n");
+        zh += &format!("- 风险金额(最小单位):{currency} {amount}\n");
     }
     let ways = |ended: &[(String, u64)]| {
         let each: Vec<String> = ended.iter().map(|(how, count)| format!("{how} {count}")).collect();
         each.join(", ")
     };
     let cause = cause::by_id(&open.cause);
-    writeln!(en, "- Ended: {}\n- Remedy: {}", ways(&ended), cause.remedy.0).expect("invariant: a text takes text");
-    writeln!(zh, "- 结果:{}\n- 处理:{}", ways(&ended), cause.remedy.1).expect("invariant: a text takes text");
+    let (ways, ends) = (ways(&ended), "\n");
+    en += &["- Ended: ", &ways, ends].concat();
+    zh += &["- 结果:", &ways, ends].concat();
+    for (kind, count) in &open.more.mended {
+        let (kind, by) = (format!("{kind} {count}"), mends(kind));
+        en += &["- Mended: ", &kind, ": ", by.0, ends].concat();
+        zh += &["- 恢复:", &kind, ":", by.1, ends].concat();
+    }
+    en += &["- Remedy: ", cause.remedy.0, ends].concat();
+    zh += &["- 处理:", cause.remedy.1, ends].concat();
     Report { ended, markdown_en: en, markdown_zh: zh }
 }
 

@@ -172,6 +172,7 @@ fn incident(from: contract::Incident) -> wit::Incident {
         },
         scope: from.scope,
         cause: from.cause,
+        opened_as: from.opened_as,
         confidence: from.confidence,
         runner_up: from.runner_up,
         generation: from.generation,

@@ -164,7 +164,7 @@ fn incident_bytes(incident: &Incident) -> usize {
         let ended = counts(report.ended.len(), report.ended.iter().map(|(name, _)| name.len()).sum());
         report.markdown_en.len() + report.markdown_zh.len() + ended
     });
-    let optional = optional(&[&incident.runner_up, &incident.inhibited_by]);
+    let optional = optional(&[&incident.opened_as, &incident.runner_up, &incident.inhibited_by]);
     texts + money + inhibits + report + optional + evidence_bytes(&incident.evidence)
 }
 

@@ -106,6 +106,7 @@ fn incident(incident: w::Incident) -> c::Incident {
         },
         scope: incident.scope,
         cause: incident.cause,
+        opened_as: incident.opened_as,
         confidence: incident.confidence,
         runner_up: incident.runner_up,
         generation: incident.generation,

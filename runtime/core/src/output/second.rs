@@ -44,6 +44,8 @@ pub struct Incident {
     pub generation: u32,
     pub scope: String,
     pub cause: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_as: Option<String>,
     pub confidence: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<String>,

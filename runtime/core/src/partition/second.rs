@@ -41,6 +41,9 @@ impl Carry<'_> {
         if !(0.0..=1.0).contains(&incident.confidence) {
             return Err(bad(format!("an incident's confidence cannot be {}", incident.confidence)));
         }
+        // Its name is that of the cause that it was opened with, which the rule had to declare as well.
+        let opened_as = incident.opened_as.as_deref().unwrap_or(&incident.cause);
+        self.may("incident", opened_as)?;
         let rule = &self.routes.rules[self.rule as usize];
         let report = |report: contract::Report| Report {
             ended: report.ended,
@@ -48,10 +51,11 @@ impl Carry<'_> {
         };
         let said = output::Incident {
             turn: incident.turn,
-            incident: Id::incident(&incident.scope, &incident.cause, incident.generation),
+            incident: Id::incident(&incident.scope, opened_as, incident.generation),
             generation: incident.generation,
             scope: incident.scope,
             cause: incident.cause,
+            opened_as: incident.opened_as,
             confidence: incident.confidence,
             runner_up: incident.runner_up,
             severity: incident.severity,

@@ -82,10 +82,32 @@ fn a_sites_router_during_an_acquirers_overload_is_not_swallowed() {
 }
 
 #[test]
-fn an_upgrade_that_takes_a_region_down_wakes_nobody() {
-    let options = Options { regions: 2, ..fleet(4) };
-    let lines = ran(options, &["maintenance@region:cn-north,from=5m,for=6m,strength=100"]);
+fn an_upgrade_that_takes_a_region_down_is_one_incident_that_wakes_nobody() {
+    // Thirty terminals, and two hundred: more than are remembered by name.
+    for (seed, terminals) in [(4, 60), (5, 400)] {
+        let options = Options { regions: 2, terminals, ..fleet(seed) };
+        let lines = ran(options, &["maintenance@region:cn-north,from=5m,for=6m,strength=100"]);
+        assert_eq!(brief(&paged(&lines)), [""; 0]);
+        let all: Vec<&Value> = lines.opened().collect();
+        assert_eq!(brief(&all), ["maintenance region:cn-north"], "seed {seed}");
+        assert_eq!((&all[0]["severity"], &all[0]["maintenance"]), (&Value::from("info"), &Value::from(true)));
+        let turns: Vec<&Value> = lines.incidents().map(|line| &line["type"]).collect();
+        assert_eq!(turns.first().map(|turn| turn.as_str()), Some(Some("pos.incident.opened")));
+        assert_eq!(
+            turns.last().map(|turn| turn.as_str()),
+            Some(Some("pos.incident.resolved")),
+            "its terminals are back"
+        );
+    }
+}
+
+#[test]
+fn hosts_that_an_acquirer_takes_down_are_one_incident_with_what_is_stuck_behind_them() {
+    let lines = ran(fleet(6), &["maintenance@acquirer:A01,from=5m,for=6m,strength=100"]);
     assert_eq!(brief(&paged(&lines)), [""; 0]);
+    let all: Vec<&Value> = lines.opened().filter(|data| data.get("inhibited_by").is_none()).collect();
+    assert_eq!(brief(&all), ["maintenance acquirer:A01"]);
+    assert!(all[0]["payments"].as_u64() > Some(10), "{}", all[0]);
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn incident(scope: &str, findings: u64, at: Instant) -> Incident {
         turn: Turn::Opened,
         scope: scope.to_owned(),
         cause: "N4".to_owned(),
+        opened_as: None,
         confidence: 0.9,
         runner_up: None,
         generation: 1,
