@@ -2,7 +2,9 @@
 //!
 //! Owns the words: `+TIME raised KIND SCOPE deadline +T`, `+TIME updated KIND SCOPE cause CAUSE`, `+TIME cleared KIND SCOPE RESOLUTION after MS by ID`,
 //! `+TIME sign CAUSE WHAT ABOUT COUNT/OF`, `+TIME census COUNT of TERMINAL`, `+TIME stuck KIND TXN cause CAUSE`, `+TIME ended KIND RESOLUTION`,
-//! `+TIME notice ABOUT from +T until +T`, `+TIME command KIND ATTEMPT/MAX TARGET until +T`, `+TIME cancelled KIND REASON by ID`, `+TIME dead CODE`. An expectation may leave words out, and may
+//! `+TIME notice ABOUT from +T until +T`, `+TIME incident-opened CAUSE SCOPE payments N findings N SEVERITY maintenance opened-as CAUSE inhibits N ended ENDS`
+//! (`incident-updated` and `incident-resolved` alike),
+//! `+TIME command KIND ATTEMPT/MAX TARGET until +T`, `+TIME cancelled KIND REASON by ID`, `+TIME dead CODE`. An expectation may leave words out, and may
 //! give a range of times (`+100..+200`), where the specification spreads commands by a hash.
 
 use serde_json::Value;
@@ -73,6 +75,19 @@ pub fn line(line: &str, start: Instant) -> String {
             let from_to = |name: &str| data[name].as_i64().unwrap_or(0) - start;
             format!("notice {} from +{} until +{}", text(&data["about"]), from_to("from"), from_to("until"))
         }
+        incident if incident.starts_with("pos.incident.") => format!(
+            "{} {} {} payments {} findings {} {} {} opened-as {} inhibits {} ended {}",
+            incident.replacen("pos.incident.", "incident-", 1),
+            text(&data["cause"]),
+            text(&data["scope"]),
+            data["payments"],
+            data["findings"],
+            text(&data["severity"]),
+            if data["maintenance"] == true { "maintenance" } else { "-" },
+            text(&data["opened_as"]),
+            data["inhibits"].as_array().map_or(0, Vec::len),
+            data["report"]["ended"]
+        ),
         other => other.to_owned(),
     };
     format!("{} {what}", moment(&line["time"]))

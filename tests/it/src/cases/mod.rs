@@ -26,7 +26,7 @@ use tillwatch_core::Instant;
 pub use components::Components;
 pub use run::{InProcess, Way};
 
-/// The built-in rules, in their order.
+/// The built-in rules of the first stage, in their order.
 pub const BUILT_IN: [&str; 6] =
     ["correlate-payment", "compensate", "diagnose-network", "diagnose-hardware", "diagnose-software", "diagnose-human"];
 
@@ -40,6 +40,8 @@ pub struct Setup {
     pub settings: BTreeMap<String, Value>,
     /// Time ends so long after the first event's time, ms; without it, time runs on for an hour after the last record.
     pub until_ms: Option<i64>,
+    /// The input is evidence, and the second stage reads it.
+    pub second: bool,
     /// Sources whose silence is blindness: prefix and bound, ms.
     pub silent_sources: BTreeMap<String, u32>,
 }
@@ -48,7 +50,8 @@ impl Setup {
     /// Ids of the rules that run.
     #[must_use]
     pub fn rules(&self) -> Vec<String> {
-        self.rules.clone().unwrap_or_else(|| BUILT_IN.map(str::to_owned).to_vec())
+        let built_in = if self.second { &["incident"][..] } else { &BUILT_IN };
+        self.rules.clone().unwrap_or_else(|| built_in.iter().map(|id| (*id).to_owned()).collect())
     }
 
     /// A rule's settings as JSON.

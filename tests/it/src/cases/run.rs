@@ -15,6 +15,7 @@ use tillwatch_core::{
     output::{Id, Output},
     partition::{Body, Partition, Record, Settings, SilentSource},
     rules::Rules,
+    stage::{Passed, Stage},
 };
 
 use super::{Case, Engine, Setup};
@@ -93,23 +94,41 @@ pub(super) fn settings(setup: &Setup) -> Arc<Settings> {
     Arc::new(Settings {
         limits: Limits::default(),
         topic: TOPIC.to_owned(),
+        stage: if setup.second { Stage::Second } else { Stage::First },
         silent_sources: setup.silent_sources.iter().map(silent).collect(),
         ..Settings::default()
     })
 }
 
-/// The case's records, with the ticks of the time that runs on behind them.
+/// The case's records, with the ticks of the time that runs on behind them. In the second stage watermarks are that time, and stand between the
+/// records too, as often as a partition of the first stage tells how far it has come.
 pub(super) fn records(case: &Case, settings: &Settings) -> Vec<Record> {
-    let mut decoder = Decoder::new(TOPIC, &settings.limits);
-    let mut records: Vec<Record> =
-        (0..).zip(&case.input).map(|(number, line)| decoder.decode_line(number, line)).collect();
-    let mut now = records.iter().map(|record| record.ingest).max().expect("a case has records");
+    let mut decoder = Decoder::of(settings.stage, TOPIC, &settings.limits);
+    let mut records: Vec<Record> = Vec::new();
+    let every = i64::from(settings.limits.tick_every_ms);
+    let mut now = i64::MIN;
+    let mut told = None;
+    let time = |at: Instant| match settings.stage {
+        Stage::First => Body::Tick(Tick { blind: None }),
+        Stage::Second => Body::Passed(Passed { input: 0, inputs: 1, at }),
+    };
+    for line in &case.input {
+        let mut record = decoder.decode_line(records.len() as u64, line);
+        if settings.stage == Stage::Second && record.ingest >= told.map_or(record.ingest, |told: Instant| told + every)
+        {
+            records.push(Record { offset: record.offset, ingest: record.ingest, body: time(record.ingest) });
+            told = Some(record.ingest);
+            record.offset += 1;
+        }
+        now = now.max(record.ingest);
+        records.push(record);
+    }
     let end = case.setup.until_ms.map_or(now + DRAIN_MS, |until| case.start() + until);
     assert!(end >= now, "{}: until_ms lies before its last record", case.name);
     while now < end {
-        now = (now + i64::from(settings.limits.tick_every_ms)).min(end);
+        now = (now + every).min(end);
         let offset = i64::try_from(records.len()).expect("few records");
-        records.push(Record { offset, ingest: now, body: Body::Tick(Tick { blind: None }) });
+        records.push(Record { offset, ingest: now, body: time(now) });
     }
     records
 }
@@ -167,8 +186,8 @@ fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record],
 
 pub(super) fn lies_in(record: &Record, partition: u32, partitions: u32) -> bool {
     match &record.body {
-        Body::Tick(_) => true,
-        Body::Unreadable(_) | Body::Passed(_) | Body::LeftOut(_) => partition == 0,
+        Body::Tick(_) | Body::Passed(_) | Body::LeftOut(_) => true,
+        Body::Unreadable(_) => partition == 0,
         Body::Event(event) => {
             let hash = Id::of(&[event.key().as_bytes()]);
             let hash = hash.as_str().bytes().take(7).fold(0, |sum, letter| sum * 16 + u32::from(letter - b'a'));
