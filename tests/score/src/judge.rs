@@ -47,9 +47,12 @@ pub struct Incident {
     pub at: Instant,
     pub scope: String,
     pub cause: String,
+    /// When that was first said of it.
+    pub named_at: Instant,
     pub confidence: f64,
     /// A wider one explains it.
     pub inhibited: bool,
+    pub maintenance: bool,
 }
 
 /// All that was said in one scenario.
@@ -150,7 +153,9 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
         judged.claims.extend(cause.map(|cause| (said.confidence, cause.name() == said.cause)));
     }
     let blames = blames(seen, &by_txn);
-    judged.strays = seen.incidents.keys().filter(|id| !blames.contains_key(id.as_str())).count();
+    // What was announced is on record whether a payment was stuck in it or not.
+    let stray = |(id, one): &(&String, &Incident)| !one.maintenance && !blames.contains_key(id.as_str());
+    judged.strays = seen.incidents.iter().filter(stray).count();
     judged.opened = seen.incidents.values().cloned().collect();
     judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
     judged.faults = injected.iter().map(|fault| one(fault, seen, &by_txn, &last, &blames)).collect();
@@ -235,7 +240,7 @@ fn one(
     let others = seen.said.iter().filter(|said| about(said));
     let found = payments.chain(others.clone().map(|said| said.at)).min();
     let right = others.filter(|said| said.cause == fault.cause.name()).map(|said| said.at);
-    let named = right.chain(mine.iter().filter(|one| one.cause == fault.cause.name()).map(|one| one.at)).min();
+    let named = right.chain(mine.iter().filter(|one| one.cause == fault.cause.name()).map(|one| one.named_at)).min();
     let (named_in_the_end, confidence) = verdict.map_or((None, 0.0), |(cause, sure)| (Some(cause), sure));
     Fault {
         cause: fault.cause.name().to_owned(),

@@ -109,10 +109,14 @@ fn hear(output: &Output, seen: &mut Seen) {
         Data::Incident(incident) => {
             let id = incident.incident.as_str().to_owned();
             let known = seen.incidents.entry(id).or_default();
-            known.cause.clone_from(&incident.cause);
+            if known.cause != incident.cause {
+                known.cause.clone_from(&incident.cause);
+                known.named_at = output.time;
+            }
             known.confidence = incident.confidence;
             known.scope.clone_from(&incident.scope);
-            known.inhibited |= incident.inhibited_by.is_some();
+            known.inhibited = incident.inhibited_by.is_some();
+            known.maintenance = incident.maintenance;
             if incident.turn == Turn::Opened {
                 known.at = output.time;
             }
