@@ -1,0 +1,196 @@
+//! What finding causes and incidents costs, with a simulated fleet of 10,000 terminals at 1,000 sites behind 20 hosts, one of them overloaded: the
+//! evidence that the first stage sends, what each rule of diagnosis adds to an event, and the second stage's work, lag and memory. All rules as
+//! components: `cargo xtask bench --only incidents`.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Parser;
+use tillwatch::{
+    config::{Config, Environment},
+    rules,
+    simulate::{Faults, Fleet, Options as Shape},
+    wiring,
+};
+use tillwatch_bench::{
+    figure::{Figure, Reach, Teller},
+    machine::{components, resident_bytes, timed},
+};
+use tillwatch_core::{
+    Instant,
+    cloudevents::{Decoder, Encoding, encode},
+    log::{RawRecord, Topic},
+    output::{Data, Output},
+    partition::{Body, Partition, Record},
+    stage::{Passed, Stage},
+};
+use tillwatch_host::{Host, Loaded};
+
+/// Which watermark of the first stage the second sees next: it is told one a second.
+const SLICE_MS: Instant = 1_000;
+
+/// The rules of diagnosis.
+const DIAGNOSIS: [&str; 4] = ["diagnose-network", "diagnose-hardware", "diagnose-software", "diagnose-human"];
+
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    teller: Teller,
+    /// Terminals
+    #[arg(long, default_value_t = 10_000)]
+    terminals: u32,
+    /// Sites that they are at
+    #[arg(long, default_value_t = 1_000)]
+    sites: u32,
+    /// Regions that the sites are in; an incident's cohorts meet in one
+    #[arg(long, default_value_t = 4)]
+    regions: u32,
+    /// Seconds of the fleet's day
+    #[arg(long, default_value_t = 240)]
+    seconds: u32,
+}
+
+impl Options {
+    fn fleet(&self) -> Fleet {
+        let fault = "N4@host:A01/H1,from=90s,for=90s,strength=100".parse().expect("a fault as flags write it");
+        let shape = Shape {
+            seed: 5,
+            terminals: self.terminals,
+            sites: self.sites,
+            regions: self.regions,
+            acquirers: 10,
+            hosts: 2,
+            versions: 3,
+            payments_per_hour: 75.0,
+            busy_hours: false,
+            faults: Faults::none(),
+            inject: vec![fault],
+            ..Shape::default()
+        };
+        Fleet::new(shape).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// One partition of a stage with its rules.
+struct Running {
+    partition: Partition,
+    host: Host,
+    records: Vec<Record>,
+    changes: Vec<tillwatch_core::log::Change>,
+    taken: Duration,
+}
+
+impl Running {
+    fn new(config: &Config, loaded: &[Arc<Loaded>], stage: Stage) -> Self {
+        let mut host = Host::new(&rules::of_stage(loaded, stage)).unwrap_or_else(|error| panic!("{error}"));
+        let descriptors = tillwatch_core::rules::Rules::descriptors(&host).to_vec();
+        let settings = wiring::settings_of(config, stage);
+        let mut partition = Partition::new(0, settings, &descriptors).expect("the rules fit together");
+        partition.resume(None, &mut host).expect("there is nothing to migrate");
+        Self { partition, host, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO }
+    }
+
+    /// What has come so far: order, rules, state, timers, outputs and changes.
+    fn step(&mut self, out: &mut Vec<Output>) -> Duration {
+        let ((), took) = timed(|| {
+            self.partition.step(&mut self.records, &mut self.host, out).expect("no stall");
+            self.partition.changes(&mut self.changes);
+        });
+        self.changes.clear();
+        self.taken += took;
+        assert_eq!(self.partition.counters().faults, 0, "no visit faults");
+        took
+    }
+}
+
+/// Runs the fleet's events through the first stage, a second at a time; `told` gets the evidence of each with the watermark. Gives the events and
+/// the time that the stage took.
+fn first(
+    options: &Options,
+    config: &Config,
+    loaded: &[Arc<Loaded>],
+    mut told: impl FnMut(Vec<Output>, Instant),
+) -> (u64, Duration) {
+    let mut running = Running::new(config, loaded, Stage::First);
+    let settings = wiring::settings(config);
+    let mut decoder = Decoder::new(&settings.topic, &settings.limits);
+    let mut fleet = options.fleet();
+    let start = fleet.due().expect("a fleet has something to do");
+    let mut events = 0;
+    for second in 1..=Instant::from(options.seconds) {
+        while let Some(emitted) = fleet.next(start + second * SLICE_MS) {
+            running.records.push(decoder.decode_line(events, emitted.line.as_bytes()));
+            events += 1;
+        }
+        let mut out = Vec::new();
+        running.step(&mut out);
+        out.retain(|output| output.data.topic() == Topic::Evidence);
+        told(out, running.partition.watermark());
+    }
+    (events, running.taken)
+}
+
+/// The evidence as records of the second stage's log.
+fn read_back(out: &[Output], decoder: &mut Decoder, ingest: Instant, next: &mut i64, records: &mut Vec<Record>) {
+    for output in out {
+        let message = encode(output, Encoding::default());
+        let headers: Vec<(&str, &[u8])> =
+            message.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let (key, value) = (Some(message.key.as_bytes()), Some(&message.value[..]));
+        records.push(decoder.decode(0, RawRecord { offset: *next, ingest, key, value, headers: &headers }));
+        *next += 1;
+    }
+}
+
+fn main() {
+    let options = Options::parse();
+    let folder = components().to_string_lossy().into_owned();
+    let environment = Environment::new([(rules::COMPONENTS.to_owned(), folder)]);
+    let config = Config::default();
+    let loaded = rules::load(&config, &environment).unwrap_or_else(|error| panic!("{error}"));
+    let some = |ids: &[&str]| -> Vec<Arc<Loaded>> {
+        loaded.iter().filter(|rule| ids.contains(&rule.descriptor().id.as_str())).cloned().collect()
+    };
+    let tell = |name: String, value: f64, unit: &str, how: &str| {
+        let (unit, how) = (unit.to_owned(), how.to_owned());
+        options.teller.tell(&Figure { name, value, unit, reach: Reach::Nothing, how });
+    };
+
+    let (plain_events, plain) = first(&options, &config, &some(&["correlate-payment"]), |_, _| {});
+    let cost = |taken: Duration, events: u64| taken.as_nanos() as f64 / events as f64;
+    for id in DIAGNOSIS {
+        let (events, with) = first(&options, &config, &some(&["correlate-payment", id]), |_, _| {});
+        let more = cost(with, events) - cost(plain, plain_events);
+        tell(format!("{id}-ns-per-event"), more, "ns", "beside correlate-payment, all events, telemetry included");
+    }
+
+    let before = resident_bytes();
+    let mut later = Running::new(&config, &loaded, Stage::Second);
+    let settings = wiring::settings_of(&config, Stage::Second);
+    let mut decoder = Decoder::of(Stage::Second, &settings.topic, &settings.limits);
+    let (mut next, mut evidence, mut waits, mut opened, mut told, mut grown) = (0, 0_u64, Vec::new(), 0, 0_u64, 0);
+    let (events, _) = first(&options, &config, &loaded, |out, at| {
+        evidence += out.len() as u64;
+        read_back(&out, &mut decoder, at, &mut next, &mut later.records);
+        later.records.push(Record { offset: next, ingest: at, body: Body::Passed(Passed { input: 0, inputs: 1, at }) });
+        next += 1;
+        let mut said = Vec::new();
+        waits.push(later.step(&mut said).as_secs_f64() * 1e3);
+        for output in &said {
+            told += u64::from(matches!(output.data, Data::Told(_)));
+            opened += u64::from(output.data.event_type() == "pos.incident.opened");
+        }
+        grown = grown.max(later.partition.gauges().keys);
+    });
+    assert!(opened > 0 && told > 0, "the overloaded host is found: {opened} incidents, {told} payments told");
+    waits.sort_by(f64::total_cmp);
+    let at = |share: usize| waits[(waits.len() - 1) * share / 100];
+    tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / events as f64, "records", "all rules");
+    tell("second-stage-ns-per-evidence".to_owned(), cost(later.taken, evidence), "ns", "rule incident as a component");
+    let how = "work for a second's evidence of the whole fleet, on one core";
+    tell("second-stage-lag-p50-ms".to_owned(), at(50), "ms", how);
+    tell("second-stage-lag-max-ms".to_owned(), at(100), "ms", how);
+    let how = format!("whole process, first stage and fleet included, after {events} events; {grown} regions");
+    let memory = resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20);
+    tell("both-stages-memory-mb".to_owned(), memory, "MB", &how);
+    tell("incidents-opened".to_owned(), f64::from(u32::try_from(opened).unwrap_or(u32::MAX)), "incidents", "one host");
+}
