@@ -65,16 +65,13 @@ pub fn json(bytes: &mut [u8]) -> bool {
                 run.push(at, digit);
                 1
             }
-            b'\\' if inside => match escaped_digit(&bytes[at..]) {
-                Some(digit) => {
-                    run.push(at, digit);
-                    ESCAPE.len() + 1
+            b'\\' if inside => {
+                match escaped_ascii(&bytes[at..]).filter(u8::is_ascii_digit) {
+                    Some(digit) => run.push(at, digit),
+                    None => masked |= run.finish(bytes),
                 }
-                None => {
-                    masked |= run.finish(bytes);
-                    escape_width(&bytes[at..])
-                }
-            },
+                escape_width(&bytes[at..])
+            }
             _ => {
                 masked |= run.finish(bytes);
                 1
@@ -114,7 +111,11 @@ pub fn thoroughly(bytes: &mut [u8]) -> bool {
 /// What one way masks may be a number in another: the rest of a run too long to be one, a header of CBOR that was a digit.
 fn in_every_way(bytes: &mut [u8], nested: usize, passes: usize) -> bool {
     for pass in 0..passes {
-        if !(plain(bytes) | json(bytes) | cbor(bytes) | (nested > 0 && base64(bytes, nested - 1))) {
+        let mut masked = plain(bytes) | json(bytes) | cbor(bytes);
+        for escaped in [false, true] {
+            masked |= nested > 0 && base64(bytes, escaped, nested - 1);
+        }
+        if !masked {
             return pass > 0;
         }
     }
@@ -124,57 +125,75 @@ fn in_every_way(bytes: &mut [u8], nested: usize, passes: usize) -> bool {
     true
 }
 
-/// Masks runs that base64 hides, whatever stands around it and however it is cut. True where something was masked.
-fn base64(bytes: &mut [u8], nested: usize) -> bool {
+/// Masks runs that base64 hides, whatever stands around it and however it is cut; `escaped` as JSON may escape its letters. True where
+/// something was masked.
+fn base64(bytes: &mut [u8], escaped: bool, nested: usize) -> bool {
     let (mut masked, mut at) = (false, 0);
-    let mut places = Vec::new();
+    let mut text = Vec::new();
     while at <= bytes.len() {
-        match bytes.get(at..).unwrap_or_default() {
-            [byte, ..] if byte.is_ascii_alphanumeric() || b"+/".contains(byte) => places.push(at),
-            // JSON may escape it.
-            [b'\\', b'/', ..] => {}
-            _ => {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (letter, width) = match rest {
+            [b'\\', b'/', ..] => (Some(b'/'), 2),
+            [b'\\', ..] if escaped => (escaped_ascii(rest), escape_width(rest)),
+            _ => (rest.first().copied(), 1),
+        };
+        match letter.filter(|letter| letter.is_ascii_alphanumeric() || b"+/".contains(letter)) {
+            // Before a stroke the backslash may as well stay away.
+            Some(letter) => text.push((if width == 2 { at + 1 } else { at }, letter)),
+            None => {
                 // Where the first group of four begins is not known.
-                for shift in 0..4.min(places.len()) {
-                    masked |= groups(bytes, &places[shift..], nested);
+                for shift in 0..4.min(text.len()) {
+                    masked |= groups(bytes, &mut text[shift..], nested);
                 }
-                places.clear();
+                text.clear();
             }
         }
-        at += 1;
+        at += width;
     }
     masked
 }
 
-/// Masks runs in groups of base64 without padding that stand at these places.
-fn groups(bytes: &mut [u8], places: &[usize], nested: usize) -> bool {
+/// Masks runs in groups of base64 without padding: letters and where they stand.
+fn groups(bytes: &mut [u8], text: &mut [(usize, u8)], nested: usize) -> bool {
     // One character more than whole bytes has is no base64.
-    let places = &places[..places.len() - usize::from(places.len() % 4 == 1)];
-    if places.len() < BASE64_CHARACTERS_MIN {
+    let whole = text.len() - usize::from(text.len() % 4 == 1);
+    let text = &mut text[..whole];
+    if text.len() < BASE64_CHARACTERS_MIN {
         return false;
     }
-    let text: Vec<u8> = places.iter().map(|place| bytes[*place]).collect();
-    let Ok(mut content) = BASE64.decode(text) else { return false };
+    let letters: Vec<u8> = text.iter().map(|(_, letter)| *letter).collect();
+    let Ok(mut content) = BASE64.decode(letters) else { return false };
     if !in_every_way(&mut content, nested, PASSES_MAX) {
         return false;
     }
-    for (place, byte) in places.iter().zip(BASE64.encode(&content).bytes()) {
-        bytes[*place] = byte;
+    for ((place, letter), byte) in text.iter_mut().zip(BASE64.encode(&content).bytes()) {
+        *letter = byte;
+        if bytes[*place] == b'\\' {
+            bytes[*place..*place + ESCAPE_BYTES].copy_from_slice(format!("\\u{byte:04x}").as_bytes());
+        } else {
+            bytes[*place] = byte;
+        }
     }
     true
 }
 
-/// What a JSON escape of an ASCII digit begins with; the digit follows.
-const ESCAPE: &[u8] = b"\\u003";
+/// What an escape of JSON by its code takes: `\u0031`.
+const ESCAPE_BYTES: usize = 6;
 
-fn escaped_digit(bytes: &[u8]) -> Option<u8> {
-    bytes.strip_prefix(ESCAPE)?.first().copied().filter(u8::is_ascii_digit)
+/// The ASCII character that is escaped by its code.
+fn escaped_ascii(bytes: &[u8]) -> Option<u8> {
+    let code = bytes.get(..ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
+    if !code.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let code = std::str::from_utf8(code).ok()?;
+    u8::from_str_radix(code, 16).ok().filter(u8::is_ascii)
 }
 
-/// How many bytes the escape of another character takes.
+/// How many bytes the escape of any character takes.
 fn escape_width(bytes: &[u8]) -> usize {
     match bytes {
-        [_, b'u', code @ ..] if code.len() >= 4 && code[..4].iter().all(u8::is_ascii_hexdigit) => 6,
+        [_, b'u', code @ ..] if code.len() >= 4 && code[..4].iter().all(u8::is_ascii_hexdigit) => ESCAPE_BYTES,
         _ => 2,
     }
 }
@@ -222,7 +241,7 @@ impl Run {
         }
         for &place in &self.places[KEPT_FIRST..length - KEPT_LAST] {
             if bytes[place] == b'\\' {
-                bytes[place..place + ESCAPE.len() + 1].copy_from_slice(b"\\u002a");
+                bytes[place..place + ESCAPE_BYTES].copy_from_slice(b"\\u002a");
             } else {
                 bytes[place] = MASK;
             }
@@ -334,16 +353,26 @@ mod tests {
     fn base64_hides_nothing_wherever_it_is_cut() {
         use base64::engine::general_purpose::STANDARD;
         let around: [&[u8]; 7] = [b"", b"a", b"ab", b"abc", b"abcd", b"\xff", b"ab?"];
-        for before in around {
-            for after in around {
-                let text = |number: &[u8]| {
-                    let encoded = STANDARD.encode([before, number, after].concat()).replace('/', "\\/");
-                    format!("{{\"x\":\"{encoded}\"}}").into_bytes()
-                };
-                let mut bytes = text(b"4111111111111111");
-                assert!(base64(&mut bytes, 0), "{before:?} {after:?}");
-                assert_eq!(bytes.escape_ascii().to_string(), text(b"411111******1111").escape_ascii().to_string());
-                assert!(!base64(&mut text(b"4111111111111112"), 0), "{before:?} {after:?}");
+        for (before, after, escaped) in around
+            .into_iter()
+            .flat_map(|before| around.map(|after| [false, true].map(|escaped| (before, after, escaped))))
+            .flatten()
+        {
+            let text = |number: &[u8]| {
+                let encoded = STANDARD.encode([before, number, after].concat()).replace('/', "\\/");
+                let encoded = if escaped { encoded.replace('T', "\\u0054") } else { encoded };
+                format!("{{\"x\":\"{encoded}\"}}").into_bytes()
+            };
+            let content = |json: &[u8]| {
+                let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+                STANDARD.decode(json["x"].as_str().unwrap()).unwrap().escape_ascii().to_string()
+            };
+            let mut bytes = text(b"4111111111111111");
+            assert!(base64(&mut bytes, escaped, 0), "{before:?} {after:?} {escaped}");
+            assert_eq!(content(&bytes), content(&text(b"411111******1111")));
+            assert!(!base64(&mut text(b"4111111111111112"), escaped, 0), "{before:?} {after:?} {escaped}");
+            if escaped {
+                assert!(!base64(&mut text(b"4111111111111111"), false, 0), "{before:?} {after:?}");
             }
         }
     }
