@@ -42,7 +42,7 @@ fn main() -> Result<ExitCode> {
         print(&format!("\n{family}"));
         if let Err(error) = measure(family, &mut figures) {
             print(&format!("FAILED: {error:#}"));
-            failed.push(family);
+            failed.push(row_of_failed(family, &error));
         }
     }
     let missed = figures.iter().filter(|figure| !figure.reached()).count();
@@ -56,9 +56,10 @@ fn main() -> Result<ExitCode> {
         let lines: Vec<String> = figures.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         std::fs::write(path, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    for path in options.into.iter().filter(|_| failed.is_empty()) {
+    for path in &options.into {
         let head = ["```text", &about.join("\n"), "```", "", "| | | | |", "|---|---:|---:|---|"].map(str::to_owned);
-        let lines: Vec<String> = head.into_iter().chain(figures.iter().map(Figure::row)).collect();
+        let lines: Vec<String> =
+            head.into_iter().chain(figures.iter().map(Figure::row)).chain(failed.iter().cloned()).collect();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let text = put(&text, &lines).with_context(|| path.display().to_string())?;
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -67,13 +68,28 @@ fn main() -> Result<ExitCode> {
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What stands in the table for a family that did not come to its end: what it told before stands there too.
+fn row_of_failed(family: &str, error: &anyhow::Error) -> String {
+    let reason = format!("{error:#}").replace(['|', '\n'], " ");
+    format!("| `{family}` | did not end: {reason} | | ✗ |")
+}
+
 /// Runs a family's program; what it tells is shown as it comes.
 fn measure(family: &str, figures: &mut Vec<Figure>) -> Result<()> {
     let program = std::env::current_exe()?.with_file_name(family);
     let mut command = Command::new(&program);
-    let mut child =
-        command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| family.to_owned())?;
+    command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| family.to_owned())?;
     let stdout = child.stdout.take().expect("invariant: standard output is piped");
+    let stderr = child.stderr.take().expect("invariant: standard error is piped");
+    let said = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            say(&line);
+            said.push(line);
+        }
+        said
+    });
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         let figure: Figure = serde_json::from_str(&line).with_context(|| format!("{family} told {line:?}"))?;
@@ -81,8 +97,16 @@ fn measure(family: &str, figures: &mut Vec<Figure>) -> Result<()> {
         figures.push(figure);
     }
     let status = child.wait()?;
-    ensure!(status.success(), "{family}: {status}");
+    let said = said.join().expect("invariant: reading lines does not panic");
+    ensure!(status.success(), "{}", reason(&said).unwrap_or_else(|| status.to_string()));
     Ok(())
+}
+
+/// Why a program ended, by what it said: its error or its panic.
+fn reason(said: &[String]) -> Option<String> {
+    let said = said.split(|line| line.starts_with("stack backtrace:")).next()?;
+    let from = said.iter().rposition(|line| line.starts_with("Error: ") || line.contains(" panicked at "))?;
+    Some(said[from..].iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
 /// Where and of what: the machine, its load, and the versions of what is compared.
@@ -103,7 +127,22 @@ fn about() -> Result<Vec<String>> {
 mod tests {
     use std::{collections::BTreeSet, path::Path};
 
-    use super::FAMILIES;
+    use super::{FAMILIES, reason, row_of_failed};
+
+    #[test]
+    fn a_program_says_why_it_ended() {
+        let said =
+            ["starts", "Error: 4 payments not found", "", "Caused by:", "    a broker", "stack backtrace:", "   0: x"];
+        let said = said.map(str::to_owned);
+        assert_eq!(reason(&said).expect("it says why"), "Error: 4 payments not found Caused by: a broker");
+        assert_eq!(reason(&said[..1]), None);
+    }
+
+    #[test]
+    fn a_family_that_failed_is_a_row_of_the_table() {
+        let row = row_of_failed("kafka", &anyhow::anyhow!("a\nb | c"));
+        assert_eq!(row, "| `kafka` | did not end: a b   c | | ✗ |");
+    }
 
     #[test]
     fn every_program_of_figures_is_a_family() {
