@@ -50,7 +50,7 @@ type Place = (&'static str, Family, &'static [(&'static str, i64)]);
 
 const PLACES: &[Place] = &[
     ("terminal", Family::Way, &[("H4", 20), ("N3", 15), ("N2", 10), ("S4", 10)]),
-    ("site", Family::Way, &[("N3", 30), ("N1", 22), ("N2", 22), ("S4", 10)]),
+    ("site", Family::Way, &[("N3", 25), ("N1", 22), ("N2", 22), ("S4", 10)]),
     ("host", Family::Way, &[("N4", 45), ("N2", 15), ("S3", 10)]),
     ("acquirer", Family::Way, &[("N4", 40), ("S3", 15), ("N2", 10)]),
     ("version", Family::Way, &[("S3", 30), ("S1", 30), ("S4", 25)]),

@@ -450,20 +450,24 @@ fn planned_maintenance_says_why_and_what_is_stuck_after_its_end_wakes_somebody()
 fn a_wider_incident_explains_a_narrower_one_that_has_no_cause_of_its_own() {
     let mut bench = Bench::new();
     bench.usual();
-    // Three tills of one site, all behind h1: it looks like the site's.
+    // Three tills of one site, all behind h1: it looks like the site's, and nothing but the place says so.
     [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, 1, "no-answer"));
     bench.pass(50_000);
-    assert_eq!(bench.opened(), ["opened N3 site:S2"]);
+    assert_eq!(bench.opened(), ["opened undetermined site:S2"]);
+    assert_eq!(bench.incidents[0].runner_up.as_deref(), Some("N3"));
     bench.sign(1, "N4", "host:A/h1", (30, 100));
     for number in 2..4 {
         behind_h1().filter(|till| !(20..30).contains(till)).for_each(|till| bench.stuck(till, number, "no-answer"));
         bench.pass(1_000);
     }
     bench.pass(20_000);
-    assert_eq!(bench.opened(), ["opened N3 site:S2", "opened N4 host:A/h1"]);
-    let id = |of: &Incident| tillwatch_sdk::ids::incident(&of.scope, &of.cause, of.generation);
-    let wider = bench.incidents.iter().find(|incident| incident.cause == "N4").expect("just seen");
-    let narrower = bench.incidents.iter().rfind(|incident| incident.cause == "N3").expect("just seen");
+    assert_eq!(bench.opened(), ["opened undetermined site:S2", "opened N4 host:A/h1"]);
+    let id = |of: &Incident| {
+        let opened_as = of.opened_as.as_deref().unwrap_or(&of.cause);
+        tillwatch_sdk::ids::incident(&of.scope, opened_as, of.generation)
+    };
+    let wider = bench.incidents.iter().find(|incident| incident.scope == "host:A/h1").expect("just seen");
+    let narrower = bench.incidents.iter().rfind(|incident| incident.scope == "site:S2").expect("just seen");
     assert_eq!(wider.inhibits, [id(narrower)]);
     assert_eq!((narrower.turn, narrower.inhibited_by.clone()), (Turn::Updated, Some(id(wider))));
 }
