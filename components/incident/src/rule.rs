@@ -336,6 +336,10 @@ impl IncidentRule {
         if early || !verdict.clear && !full && oldest < self.settings.alone_ms {
             return false;
         }
+        // Nothing says why, and so few are stuck on any day.
+        if verdict.cause == "undetermined" && !scan::unusual(found.stuck, region.begun(&found.scope)) {
+            return false;
+        }
         let picked: Vec<bool> = {
             let is_member = |waiting: &Waiting| members.iter().any(|member| std::ptr::eq(*member, waiting));
             region.waiting.iter().map(is_member).collect()

@@ -49,6 +49,9 @@ const SCORE_MIN: f64 = 3.0;
 /// Share of a region's payments from which all of it is in trouble, percent.
 const REGION_PERCENT_MIN: usize = 20;
 
+/// Of a hundred payments so many are stuck on any day, since customers walk away: about one does, and a busy hour doubles it.
+pub const USUAL_PERCENT: usize = 2;
+
 /// Words of scopes, narrow ones first: of two that explain the same, the first is chosen.
 const WORDS: [&str; 7] = ["terminal", "operator", "site", "host", "acquirer", "version", "region"];
 
@@ -145,6 +148,14 @@ fn score(stuck: usize, payments: usize, all_stuck: usize, all: usize) -> f64 {
     stuck * ln(stuck / expected) + rest
 }
 
+/// Whether more are stuck in a cohort than customers who walk away would be, by as much as one cohort must differ from the others.
+#[must_use]
+pub fn unusual(stuck: usize, payments: usize) -> bool {
+    #[allow(clippy::cast_precision_loss, reason = "counts of payments are far below 2^52")]
+    let [stuck, usual] = [stuck as f64, (payments.max(stuck) * USUAL_PERCENT) as f64 / 100.0];
+    stuck > usual && stuck * ln(stuck / usual) - (stuck - usual) >= SCORE_MIN
+}
+
 /// The natural logarithm of a positive number, by additions, products and quotients alone, which are the same on every machine.
 fn ln(number: f64) -> f64 {
     debug_assert!(number.is_normal() && number > 0.0, "a ratio of counts");
@@ -178,6 +189,16 @@ mod tests {
             let (own, library) = (ln(number), f64::ln(number));
             assert!((own - library).abs() <= 1e-12 * library.abs().max(1.0), "{number}: {own} {library}");
         }
+    }
+
+    #[test]
+    fn what_customers_do_on_any_day_is_not_unusual() {
+        // A host with 166 payments in five minutes, a site with 50, one with 20.
+        for (payments, least) in [(166, 9), (50, 5), (20, 3), (0, 2)] {
+            let first = (1..100).find(|stuck| unusual(*stuck, payments));
+            assert_eq!(first, Some(least), "of {payments}");
+        }
+        assert!(!unusual(0, 0) && !unusual(100, 5_000) && unusual(200, 5_000));
     }
 
     #[test]

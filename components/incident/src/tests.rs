@@ -344,6 +344,20 @@ fn customers_who_walk_away_are_no_incident() {
 }
 
 #[test]
+fn a_few_of_many_are_no_incident_where_nothing_says_why() {
+    // Four customers of fifty leave a site: no incident. A fifth does: it is.
+    for (few, opened) in [(4, &[][..]), (5, &["opened undetermined site:S2"][..])] {
+        let mut bench = Bench::new();
+        bench.usual();
+        (20..30).for_each(|till| bench.sign(till, "N1", "site:S2", (0, 3)));
+        (0..few).for_each(|number| bench.stuck(20 + number, 1, "no-answer"));
+        bench.pass(50_000);
+        assert_eq!(bench.opened(), opened);
+        assert_eq!(bench.told.len(), few as usize, "each is told all the same");
+    }
+}
+
+#[test]
 fn an_operator_is_compared_with_peers() {
     let mut bench = Bench::new();
     let mut block = |till: u32, actions: i64, strength: f64| {
@@ -451,7 +465,7 @@ fn a_wider_incident_explains_a_narrower_one_that_has_no_cause_of_its_own() {
     let mut bench = Bench::new();
     bench.usual();
     // Three tills of one site, all behind h1: it looks like the site's, and nothing but the place says so.
-    [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    (0..2).for_each(|number| [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, number, "no-answer")));
     bench.pass(50_000);
     assert_eq!(bench.opened(), ["opened undetermined site:S2"]);
     assert_eq!(bench.incidents[0].runner_up.as_deref(), Some("N3"));

@@ -114,6 +114,7 @@ fn hosts_that_an_acquirer_takes_down_are_one_incident_with_what_is_stuck_behind_
 fn a_busy_day_on_which_nothing_breaks_wakes_nobody() {
     let mut faults = Faults::none();
     faults.set("decline", 0.04).expect("a fault");
+    faults.set("walk_away", 0.01).expect("a fault");
     let lines = ran(Options { payments_per_hour: 120.0, busy_hours: true, faults, ..fleet(5) }, &[]);
     assert!(lines.events > 10_000, "{}", lines.events);
     assert_eq!(brief(&lines.opened().collect::<Vec<_>>()), Vec::<String>::new());
