@@ -85,6 +85,21 @@ pub(crate) fn follows(kind: &str) -> bool {
     matches!(kind, "reversal-missing" | "reversal-unanswered" | "unresolved")
 }
 
+/// Whether one more says that it goes on: not where so few have been stuck since that customers who walk away would be as many.
+fn goes_on(open: &mut Open, joined: &Waiting) -> bool {
+    let (begun, stuck) = &mut open.more.since;
+    if follows(&joined.kind) {
+        return true;
+    }
+    *stuck += 1;
+    let goes_on = open.maintenance || *stuck * 100 > begun.saturating_mul(scan::USUAL_PERCENT as u64);
+    if goes_on {
+        open.more.begun = open.more.begun.saturating_add(*begun);
+        open.more.since = (0, 0);
+    }
+    goes_on
+}
+
 /// A payment becomes part of an incident.
 pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
     open.findings += 1;
@@ -97,7 +112,9 @@ pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
             *sum = sum.saturating_add(joined.amount);
         }
     }
-    open.joined_at = now;
+    if goes_on(open, &joined) {
+        open.joined_at = now;
+    }
     open.changed = true;
     open.shared.retain(|scope| joined.cohorts.within(scope) && word_of(scope) != word_of(&open.scope));
     if room {

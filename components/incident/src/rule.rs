@@ -20,6 +20,8 @@ use crate::{
 
 /// How often a decision that is put off is thought over, ms.
 const AGAIN_MS: i64 = 5_000;
+/// Where too few payments are begun to tell that it is well, an incident is over after so many quiet times.
+const QUIETS_MAX: i64 = 5;
 /// Strength of a block's sign from which on a rule has a finding of it.
 const HELP_FOUND: f64 = 0.4;
 /// How sure it is that an operator needs training who needs more help than peers, percent.
@@ -193,7 +195,11 @@ impl IncidentRule {
         let waiting = waiting.chain(region.gathering.as_ref().map(|gathering| gathering.since + upkeep::GATHER_MS));
         let incidents = region.incidents.iter().flat_map(|open| {
             let update = open.changed.then_some((open.said_at + update_every_ms).max(now + 1));
-            let end = open.joined_at + quiet_ms;
+            let end = if open.is_well() {
+                (open.joined_at + quiet_ms).max(now + 1)
+            } else {
+                open.joined_at + QUIETS_MAX * quiet_ms
+            };
             let end = if open.lasts(now) { end.max(open.more.until) } else { end };
             [Some(end), update].into_iter().flatten()
         });
@@ -348,6 +354,7 @@ impl IncidentRule {
         let members: Vec<Waiting> = region.waiting.extract_if(.., |_| picked.next() == Some(true)).collect();
         let mut open = opened(region, found.scope, family, verdict, now);
         open.first_at = members.iter().map(|member| member.at).min().unwrap_or(now);
+        open.more.begun = region.begun(&open.scope) as u64;
         open.shared = members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default();
         let mut room = MEMBERS_MAX.saturating_sub(region.members());
         for joined in members {
@@ -365,9 +372,10 @@ impl IncidentRule {
 
     /// Updates what has changed, and ends what is quiet.
     fn go_on(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
-        let mut incidents = std::mem::take(&mut region.incidents);
+        let (mut incidents, quiet_ms) = (std::mem::take(&mut region.incidents), self.settings.quiet_ms);
         incidents.retain_mut(|open| {
-            if now - open.joined_at >= self.settings.quiet_ms && !open.lasts(now) {
+            let quiet_ms = if open.is_well() { quiet_ms } else { QUIETS_MAX * quiet_ms };
+            if now - open.joined_at >= quiet_ms && !open.lasts(now) {
                 out.incident(self.said(open, Turn::Resolved, now));
                 return false;
             }

@@ -15,7 +15,7 @@ pub struct Settings {
     pub alone_ms: i64,
     /// Least time between two updates of an incident, ms.
     pub update_every_ms: i64,
-    /// Without a new finding for so long, an incident is over, ms.
+    /// Without a new finding for so long, an incident is over where enough payments went well meanwhile, ms; after five times as long in any case.
     pub quiet_ms: i64,
     /// How long a sign counts, ms.
     pub sign_ms: i64,

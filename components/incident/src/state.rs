@@ -35,6 +35,8 @@ pub const INCIDENTS_MAX: usize = 32;
 pub const MEMBERS_MAX: usize = 2_048;
 /// Scopes and causes whose incidents are counted; the oldest gives way, and begins at 1 again.
 pub const GENERATIONS_MAX: usize = 256;
+/// An incident goes on until so many payments more would be stuck if it did: none by chance is one in twenty then.
+pub const MISSED_MIN: u64 = 3;
 /// Longer names are not kept: such a record speaks of the region alone.
 pub const NAME_BYTES_MAX: usize = 96;
 
@@ -273,6 +275,14 @@ impl Open {
         if over < 0 { self.more.announced > NOTICES_MAX as u64 } else { over < AFTER_MS }
     }
 
+    /// Whether so many went well since the last that was stuck that, at the ratio of before, [`MISSED_MIN`] of them would have been. What is
+    /// announced is over when it is.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let begun = self.more.begun.max(self.payments);
+        self.maintenance || self.more.since.0.saturating_mul(self.payments) >= begun.saturating_mul(MISSED_MIN)
+    }
+
     /// Whether what was announced goes on.
     #[must_use]
     pub fn lasts(&self, now: Instant) -> bool {
@@ -293,6 +303,10 @@ pub struct More {
     pub until: Instant,
     /// Kinds of its findings that were mended.
     pub mended: Vec<(String, u64)>,
+    /// Payments begun in its scope, up to the last that says that it goes on.
+    pub begun: u64,
+    /// Payments begun since, and those of them that are stuck.
+    pub since: (u64, u64),
 }
 
 /// Announcements that come together.
@@ -371,6 +385,9 @@ impl Region {
                 Err(_) => continue,
             };
             self.payments[index].1.add(at, payments);
+        }
+        for open in self.incidents.iter_mut().filter(|open| cohorts.within(&open.scope)) {
+            open.more.since.0 = open.more.since.0.saturating_add(payments.into());
         }
     }
 

@@ -9,6 +9,7 @@ use tillwatch_wit::contract::{Action, Change, Visit, Wake};
 
 use crate::{IncidentRule, state};
 
+mod ends;
 mod late;
 mod upkeep;
 
@@ -203,6 +204,7 @@ fn five_hundred_tills_behind_one_host_are_one_incident() {
     for number in 0..20 {
         behind_h1().for_each(|till| bench.end(till, number, "no-answer"));
     }
+    bench.usual();
     bench.pass(200_000);
     let end = bench.incidents.last().expect("it is over");
     assert_eq!((end.turn, end.findings, end.payments), (Turn::Resolved, 500, 500));
@@ -534,6 +536,8 @@ fn a_second_one_of_the_same_kind_is_another_generation() {
         bench.usual();
         bench.sign(1, "N4", "host:A/h1", (30, 100));
         behind_h1().for_each(|till| bench.stuck(till, round, "no-answer"));
+        bench.pass(10_000);
+        bench.usual();
         bench.pass(400_000);
     }
     let generations: Vec<u32> = bench.incidents.iter().map(|incident| incident.generation).collect();

@@ -44,6 +44,7 @@ fn its_name_stays_and_its_payments_are_told_the_cause() {
     // What comes later is told the same, and the end is of the same incident.
     bench.stuck(5, 3, "no-answer");
     assert_eq!(bench.told.last().map(|told| told.details[0].1.clone()), Some(Value::from("N2")));
+    bench.usual();
     bench.pass(200_000);
     let end = bench.incidents.last().expect("it is over");
     assert_eq!((end.turn, end.cause.as_str(), end.opened_as.as_deref()), (Turn::Resolved, "N2", Some("undetermined")));
