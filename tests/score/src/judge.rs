@@ -100,7 +100,7 @@ pub struct Fault {
     pub found_ms: Option<i64>,
     /// From its beginning to the first time that its cause was said, ms.
     pub named_ms: Option<i64>,
-    /// Incidents about it that no wider one explains.
+    /// Incidents about it that no wider one explains, in the region that has most of them: a region knows nothing of others.
     pub incidents: usize,
 }
 
@@ -158,7 +158,8 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
     judged.strays = seen.incidents.iter().filter(stray).count();
     judged.opened = seen.incidents.values().cloned().collect();
     judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
-    judged.faults = injected.iter().map(|fault| one(fault, seen, &by_txn, &last, &blames)).collect();
+    let regions = regions(seen, &by_txn);
+    judged.faults = injected.iter().map(|fault| one(fault, seen, &by_txn, &last, (&blames, &regions))).collect();
     judged
 }
 
@@ -203,12 +204,25 @@ fn blames<'a>(seen: &'a Seen, by_txn: &BTreeMap<&str, &Truth>) -> BTreeMap<&'a s
     counts.into_iter().filter_map(|(id, faults)| most(faults).map(|number| (id, number))).collect()
 }
 
+/// The region of each incident: that of the terminals of its payments.
+fn regions<'a>(seen: &'a Seen, by_txn: &BTreeMap<&str, &'a Truth>) -> BTreeMap<&'a str, &'a str> {
+    let named = |cohort: &'a Vec<String>, word: &str| cohort.iter().find_map(|scope| scope.strip_prefix(word));
+    let of_terminals: BTreeMap<&str, &str> =
+        seen.cohorts.iter().filter_map(|cohort| named(cohort, "terminal:").zip(named(cohort, "region:"))).collect();
+    let of_incident = |said: &'a Said| {
+        let txn = said.scope.strip_prefix("payment:")?;
+        let region = of_terminals.get(by_txn.get(txn)?.terminal.as_str())?;
+        Some((said.incident.as_deref()?, *region))
+    };
+    seen.said.iter().filter_map(of_incident).collect()
+}
+
 fn one(
     fault: &Injected,
     seen: &Seen,
     by_txn: &BTreeMap<&str, &Truth>,
     last: &BTreeMap<&str, &Said>,
-    blames: &BTreeMap<&str, usize>,
+    (blames, regions): (&BTreeMap<&str, usize>, &BTreeMap<&str, &str>),
 ) -> Fault {
     let instant = |text: &str| parse_rfc3339(text).unwrap_or(0);
     let (from, until) = (instant(&fault.from), instant(&fault.until) + AFTER_MS);
@@ -224,11 +238,12 @@ fn one(
         Some(txn) => struck(txn),
         None => (from..until).contains(&said.at) && inside(&said.scope),
     };
-    let mine: Vec<&Incident> = blames
-        .iter()
-        .filter(|(_, number)| **number == fault.injected)
-        .filter_map(|(id, _)| seen.incidents.get(*id))
-        .collect();
+    let ids = || blames.iter().filter(|(_, number)| **number == fault.injected).map(|(id, _)| *id);
+    let mine: Vec<&Incident> = ids().filter_map(|id| seen.incidents.get(id)).collect();
+    let mut by_region: BTreeMap<Option<&&str>, usize> = BTreeMap::new();
+    for id in ids().filter(|id| seen.incidents.get(*id).is_some_and(|one| !one.inhibited)) {
+        *by_region.entry(regions.get(id)).or_default() += 1;
+    }
     let (of_payments, of_others): (Vec<&Said>, Vec<&Said>) =
         last.values().copied().filter(|said| about(said)).partition(|said| said.scope.starts_with("payment:"));
     let first_incident = mine.iter().filter(|one| !one.inhibited).min_by_key(|one| one.at);
@@ -250,7 +265,7 @@ fn one(
         confidence,
         found_ms: found.map(|at| at - from),
         named_ms: named.map(|at| at - from),
-        incidents: mine.iter().filter(|one| !one.inhibited).count(),
+        incidents: by_region.into_values().max().unwrap_or(0),
     }
 }
 

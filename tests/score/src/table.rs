@@ -64,7 +64,7 @@ fn reached(tally: &Tally, text: &mut String) {
     line("evidence records per 1,000 events", evidence.map_or("none".to_owned(), |v| format!("{v:.1}")), "", None);
     let each: Vec<String> =
         tally.incidents.iter().map(|(count, faults)| format!("{count} incidents: {faults} faults")).collect();
-    line("incidents per injected fault", each.join(", "), "", None);
+    line("incidents per injected fault (in the region that has most)", each.join(", "), "", None);
     line("incidents with no struck payment", tally.strays.to_string(), "", None);
 }
 

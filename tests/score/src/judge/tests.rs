@@ -104,3 +104,21 @@ fn a_finding_of_a_terminal_counts_in_its_place_and_time() {
     assert_eq!(named(99_000, "terminal:T1"), None);
     assert_eq!(named(120_000, "terminal:T2"), None);
 }
+
+#[test]
+fn a_fault_of_two_regions_has_an_incident_in_each() {
+    let on = |txn: &str, terminal: &str| Truth {
+        terminal: terminal.to_owned(),
+        ..truth(txn, Some(Cause::H1), &["not-printed"], &[])
+    };
+    let truths = [on("a", "T1"), on("b", "T2"), on("c", "T3")];
+    let cohort = |terminal: &str, region: &str| vec![format!("region:{region}"), format!("terminal:{terminal}")];
+    let seen = Seen {
+        said: ["a", "b", "c"].map(|txn| said(130_000, txn, &format!("payment:{txn}"), "H1", 0.9, Some(txn))).into(),
+        incidents: ["a", "b", "c"].map(|id| (id.to_owned(), Incident::default())).into(),
+        cohorts: [cohort("T1", "R1"), cohort("T2", "R2"), cohort("T3", "R2")].into(),
+        ..Seen::default()
+    };
+    assert_eq!(judge(1, "", &seen, &[printer()], &truths).faults[0].incidents, 2, "of R2");
+    assert_eq!(judge(1, "", &seen, &[printer()], &truths[..2]).faults[0].incidents, 1, "one in each");
+}
