@@ -88,6 +88,13 @@ fn fitting(family: Family) -> &'static [&'static str] {
     }
 }
 
+/// Whether a place may have a fault of this cause.
+#[must_use]
+pub fn fits(cause: &str, scope: &str, family: Family) -> bool {
+    let here = PLACES.iter().find(|(word, at, _)| *word == word_of(scope) && *at == family);
+    here.is_some_and(|(.., causes)| causes.iter().any(|(known, _)| *known == cause))
+}
+
 /// Causes with points.
 type Points = Vec<(&'static str, i64)>;
 

@@ -7,13 +7,14 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    judge::{MAINTENANCE, Verdict, announced, judge},
+    judge::{MAINTENANCE, Verdict, announced, fits, judge},
     life::{add, decided, follows, inhibit, opened, stand_up},
     peers::BLOCK,
     scan::{self, Family},
     settings::{Planned, Settings},
     state::{
         Announced, Cohort, Gathering, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member,
+        word_of,
     },
     upkeep, words,
 };
@@ -335,15 +336,24 @@ impl IncidentRule {
             return false;
         }
         let Some(found) = scan::best(region, &stuck, &self.settings) else { return false };
-        let members: Vec<&Waiting> = stuck.into_iter().filter(|waiting| waiting.cohorts.within(&found.scope)).collect();
-        let verdict = self.verdict(region, &found.scope, family, &members, now);
+        let within = |scope: &str| stuck.iter().copied().filter(|waiting| waiting.cohorts.within(scope)).collect();
+        let mut scope = found.scope;
+        let mut members: Vec<&Waiting> = within(&scope);
+        let mut verdict = self.verdict(region, &scope, family, &members, now);
+        if let Some(wider) = wider(region, &scope, family, verdict.cause, &members) {
+            let all: Vec<&Waiting> = within(&wider);
+            let of_all = self.verdict(region, &wider, family, &all, now);
+            if of_all.cause == verdict.cause {
+                (scope, members, verdict) = (wider, all, of_all);
+            }
+        }
         // What was announced is one incident with all of its announcements, which still come.
         let early = verdict.cause == MAINTENANCE.cause && region.gathering.is_some();
         if early || !verdict.clear && !full && oldest < self.settings.alone_ms {
             return false;
         }
         // Nothing says why, and so few are stuck on any day.
-        if verdict.cause == "undetermined" && !scan::unusual(found.stuck, region.begun(&found.scope)) {
+        if verdict.cause == "undetermined" && !scan::unusual(found.stuck, region.begun(&scope)) {
             return false;
         }
         let picked: Vec<bool> = {
@@ -352,7 +362,7 @@ impl IncidentRule {
         };
         let mut picked = picked.into_iter();
         let members: Vec<Waiting> = region.waiting.extract_if(.., |_| picked.next() == Some(true)).collect();
-        let mut open = opened(region, found.scope, family, verdict, now);
+        let mut open = opened(region, scope, family, verdict, now);
         open.first_at = members.iter().map(|member| member.at).min().unwrap_or(now);
         open.more.begun = region.begun(&open.scope) as u64;
         open.shared = members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default();
@@ -433,6 +443,23 @@ impl IncidentRule {
             report: over.then(|| words::report(open, reason, now)),
         }
     }
+}
+
+/// The host or the acquirer that what is stuck here shares with an open incident of the same cause, where its fault may be: one host fails
+/// after the other, and each by itself stands out.
+fn wider(region: &Region, scope: &str, family: Family, cause: &str, members: &[&Waiting]) -> Option<String> {
+    let of_all = |wide: &&String| members.iter().all(|member| member.cohorts.within(wide));
+    let beside = |wide: &String| {
+        let same = |open: &&Open| open.family == family && open.cause == cause && open.shared.contains(wide);
+        region.incidents.iter().any(|open| same(&open))
+    };
+    let scopes = &members.first()?.cohorts.0;
+    let may_be = |wide: &&String| {
+        matches!(word_of(wide), "host" | "acquirer")
+            && scan::rank(wide) > scan::rank(scope)
+            && fits(cause, wide, family)
+    };
+    scopes.iter().filter(may_be).filter(of_all).find(|wide| beside(wide)).cloned()
 }
 
 fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {

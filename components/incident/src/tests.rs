@@ -12,6 +12,7 @@ use crate::{IncidentRule, state};
 mod ends;
 mod late;
 mod upkeep;
+mod wider;
 
 const T0: Instant = 1_795_339_800_000;
 
