@@ -49,11 +49,11 @@ impl Slot {
         self.body.truncate(self.key_end as usize);
         let length = self.body.len() + state.len();
         if self.body.capacity() < length {
-            self.body.reserve_exact(length.next_multiple_of(ROOM_BYTES) - self.body.len());
+            self.body.reserve_exact(room(length) - self.body.len());
         }
         self.body.extend_from_slice(state);
         // A payment that is finished is small, and stays for a while.
-        if self.body.capacity() > length + 4 * ROOM_BYTES {
+        if self.body.capacity() > length + SPARE_BYTES_MAX {
             self.body.shrink_to_fit();
         }
     }
@@ -68,8 +68,19 @@ impl Slot {
     }
 }
 
-/// Key and state have room in steps of so many bytes, so that a state that grows a little stays where it is. Much more is given back.
-const ROOM_BYTES: usize = 32;
+/// Key and state have room in steps of so many bytes, so that a state that grows a little stays where it is.
+const ROOM_BYTES: usize = 16;
+
+/// An allocator keeps so much of its own beside what it gives, in steps of [`ROOM_BYTES`]: what is asked for fits without a rest.
+const BESIDE_BYTES: usize = 8;
+
+/// More room than this is given back.
+const SPARE_BYTES_MAX: usize = 128;
+
+/// The room for so many bytes of key and state.
+fn room(length: usize) -> usize {
+    (length + BESIDE_BYTES).next_multiple_of(ROOM_BYTES) - BESIDE_BYTES
+}
 
 /// A line of memory, as processors fetch it.
 const LINE_BYTES: usize = 64;
@@ -163,7 +174,7 @@ impl Keyed {
             generation: 0,
             key_end: u32::try_from(key.len()).expect("invariant: a key is part of a record"),
             wake: NEVER,
-            body: Vec::with_capacity((key.len() + state.len()).next_multiple_of(ROOM_BYTES)),
+            body: Vec::with_capacity(room(key.len() + state.len())),
         };
         slot.body.extend_from_slice(key);
         let number = match self.free.pop() {
