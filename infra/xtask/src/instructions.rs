@@ -47,7 +47,8 @@ impl Count {
 /// Where valgrind cannot be had, the program cannot be built or counted, or there is no baseline.
 pub fn run(workspace: &Workspace, write: bool) -> Result<bool> {
     system::provision_valgrind(&workspace.logs())?;
-    crate::process::run(release::cargo(workspace, "build").args(["--package", "tillwatch-bench", "--bin", "core"]))?;
+    // Features are those of the whole workspace, so that no dependency is compiled again.
+    crate::process::run(release::cargo(workspace, "build").args(["--workspace", "--bin", "core"]))?;
     let program = workspace.target().join("release").join("core");
     let compiler = output(Command::new("rustc").arg("--version")).context("rustc does not tell its version")?;
     let count = Count { compiler, instructions: count(&program, &workspace.logs())? };
