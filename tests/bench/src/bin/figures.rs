@@ -17,7 +17,8 @@ use tillwatch_bench::{
 use xtask::process::{print, say};
 
 /// A family of figures: a program of this crate. In this order.
-const FAMILIES: [&str; 8] = ["engine", "memory", "incidents", "peers", "kafka", "latency", "recovery", "start"];
+const FAMILIES: [&str; 9] =
+    ["engine", "decode", "memory", "incidents", "peers", "kafka", "latency", "recovery", "start"];
 
 #[derive(Parser)]
 struct Options {
