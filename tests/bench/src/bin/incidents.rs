@@ -192,5 +192,6 @@ fn main() {
     let how = format!("whole process, first stage and fleet included, after {events} events; {grown} regions");
     let memory = resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20);
     tell("both-stages-memory-mb".to_owned(), memory, "MB", &how);
-    tell("incidents-opened".to_owned(), f64::from(u32::try_from(opened).unwrap_or(u32::MAX)), "incidents", "one host");
+    let how = format!("one host, whose terminals are in {grown} regions: an incident in each");
+    tell("incidents-opened".to_owned(), f64::from(u32::try_from(opened).unwrap_or(u32::MAX)), "incidents", &how);
 }
