@@ -107,6 +107,28 @@ pub(super) fn envelope<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<
     Ok(envelope)
 }
 
+/// Calls `each` with the names of a map and the bytes of their values, as far as they can be read.
+pub(super) fn entries(bytes: &[u8], each: &mut dyn FnMut(&str, &[u8])) {
+    let limits = Limits { text_bytes_max: usize::MAX, depth_max: usize::MAX, ..Limits::default() };
+    let mut cursor = Cursor::new(bytes, &limits);
+    let Ok(Header::Map(length)) = cursor.pull() else { return };
+    let mut entries = Entries(length);
+    while let Ok(Some(header)) = entries.next(&mut cursor) {
+        let name = match header {
+            Header::Text(Some(length)) => cursor.text(length).map(Cow::Borrowed),
+            Header::Text(None) => cursor.chunks().map(Cow::Owned),
+            // No name that an attribute could have.
+            other => cursor.skip(other, 1).map(|()| Cow::Borrowed("")),
+        };
+        let start = cursor.at;
+        let read = cursor.pull().and_then(|value| cursor.skip(value, 1));
+        let (Ok(name), Ok(())) = (name, read) else { return };
+        if !name.is_empty() {
+            each(&name, &bytes[start..cursor.at]);
+        }
+    }
+}
+
 /// Calls `found(start, end, joined)` with every text and byte string, as far as the bytes can be read; `joined`: a chunk that belongs to the string before.
 pub(super) fn strings(bytes: &[u8], found: &mut dyn FnMut(usize, usize, bool)) {
     let limits = Limits { text_bytes_max: usize::MAX, ..Limits::default() };

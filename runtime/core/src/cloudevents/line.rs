@@ -275,13 +275,12 @@ impl Line {
     }
 
     fn cbor_extensions(&mut self, payload: &[u8]) {
-        let all: ciborium::Value =
-            ciborium::from_reader(payload).expect("invariant: the payload of an event was read before");
-        for (name, value) in all.into_map().unwrap_or_default() {
-            if let (Some(name), Some(value)) = (name.as_text(), to_json(&value)) {
+        // One by one: what only one of them says, ciborium may not know.
+        cbor::entries(payload, &mut |name, value| {
+            if let Some(value) = ciborium::from_reader(value).ok().and_then(|value| to_json(&value)) {
                 self.extension(name, value);
             }
-        }
+        });
     }
 
     fn finish(mut self) -> String {
