@@ -301,6 +301,12 @@ impl Line {
     }
 }
 
+/// Whether CBOR is as a reader of JSON would write it again: a rule is given the bytes, and they are to be the same in a replay.
+fn is_preferred(value: &ciborium::Value, bytes: &[u8]) -> bool {
+    let mut written = Vec::with_capacity(bytes.len());
+    ciborium::into_writer(value, &mut written).is_ok() && written == bytes
+}
+
 /// `data` of a line.
 enum Datum {
     None,
@@ -321,6 +327,7 @@ impl Datum {
             Format::Json => Self::Json(one_line(bytes)),
             Format::Cbor => ciborium::from_reader(bytes)
                 .ok()
+                .filter(|value| is_preferred(value, bytes))
                 .and_then(|value| to_json(&value))
                 .map_or_else(|| Self::Base64(STANDARD.encode(bytes), Format::Cbor), Self::Json),
         }
