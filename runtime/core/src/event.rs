@@ -31,7 +31,7 @@ pub struct Event {
 }
 
 /// A line of memory, as processors fetch it.
-const LINE_BYTES: usize = 64;
+pub(crate) const LINE_BYTES: usize = 64;
 
 /// Stands as the span of a field that is absent, or further behind than a byte counts.
 const NOT_KNOWN: u8 = u8::MAX;

@@ -29,14 +29,7 @@ pub(super) fn data(
         Header::Map(length) => {
             let mut entries = Entries(length);
             while let Some(header) = entries.next(&mut cursor)? {
-                let name = match header {
-                    Header::Text(Some(length)) => tables.field(cursor.text(length)?.as_bytes()),
-                    Header::Text(None) => tables.field(cursor.chunks()?.as_bytes()),
-                    other => {
-                        cursor.skip(other, 1)?;
-                        None
-                    }
-                };
+                let name = tables.field(cursor.name(header)?.as_bytes());
                 let value = cursor.pull()?;
                 match name {
                     Some(field) => {
@@ -63,14 +56,7 @@ pub(super) fn envelope<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Envelope<
     let mut envelope = Envelope::default();
     let mut entries = Entries(length);
     while let Some(header) = entries.next(&mut cursor)? {
-        let name = match header {
-            Header::Text(Some(length)) => Cow::Borrowed(cursor.text(length)?),
-            Header::Text(None) => Cow::Owned(cursor.chunks()?),
-            other => {
-                cursor.skip(other, 1)?;
-                Cow::Borrowed("")
-            }
-        };
+        let name = cursor.name(header)?;
         let start = cursor.at;
         let value = cursor.pull()?;
         if name == "data" {
@@ -114,12 +100,7 @@ pub(super) fn entries(bytes: &[u8], each: &mut dyn FnMut(&str, &[u8])) {
     let Ok(Header::Map(length)) = cursor.pull() else { return };
     let mut entries = Entries(length);
     while let Ok(Some(header)) = entries.next(&mut cursor) {
-        let name = match header {
-            Header::Text(Some(length)) => cursor.text(length).map(Cow::Borrowed),
-            Header::Text(None) => cursor.chunks().map(Cow::Owned),
-            // No name that an attribute could have.
-            other => cursor.skip(other, 1).map(|()| Cow::Borrowed("")),
-        };
+        let name = cursor.name(header);
         let start = cursor.at;
         let read = cursor.pull().and_then(|value| cursor.skip(value, 1));
         let (Ok(name), Ok(())) = (name, read) else { return };
@@ -253,6 +234,16 @@ impl<'a, 'l> Cursor<'a, 'l> {
             if whole.len() > self.limits.text_bytes_max {
                 return Err(Failure::long_text(whole.len(), self.limits.text_bytes_max));
             }
+        }
+    }
+
+    /// The key of a map, whose header was just read; empty, as no name is, where it is no text.
+    #[inline(always)]
+    fn name(&mut self, header: Header) -> Result<Cow<'a, str>, Failure> {
+        match header {
+            Header::Text(Some(length)) => self.text(length).map(Cow::Borrowed),
+            Header::Text(None) => self.chunks().map(Cow::Owned),
+            other => self.skip(other, 1).map(|()| Cow::Borrowed("")),
         }
     }
 

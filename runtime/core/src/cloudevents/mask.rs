@@ -66,11 +66,12 @@ pub fn json(bytes: &mut [u8]) -> bool {
                 1
             }
             b'\\' if inside => {
-                match escaped_ascii(&bytes[at..]).filter(u8::is_ascii_digit) {
+                let (letter, width) = escape(&bytes[at..]);
+                match letter.filter(u8::is_ascii_digit) {
                     Some(digit) => run.push(at, digit),
                     None => masked |= run.finish(bytes),
                 }
-                escape_width(&bytes[at..])
+                width
             }
             _ => {
                 masked |= run.finish(bytes);
@@ -112,8 +113,9 @@ pub fn thoroughly(bytes: &mut [u8]) -> bool {
 fn in_every_way(bytes: &mut [u8], nested: usize, passes: usize) -> bool {
     for pass in 0..passes {
         let mut masked = plain(bytes) | json(bytes) | cbor(bytes);
-        for escaped in [false, true] {
-            masked |= nested > 0 && base64(bytes, escaped, nested - 1);
+        if nested > 0 {
+            masked |= base64(bytes, false, nested - 1);
+            masked |= bytes.contains(&b'\\') && base64(bytes, true, nested - 1);
         }
         if !masked {
             return pass > 0;
@@ -132,14 +134,14 @@ fn base64(bytes: &mut [u8], escaped: bool, nested: usize) -> bool {
     let mut text = Vec::new();
     while at <= bytes.len() {
         let rest = bytes.get(at..).unwrap_or_default();
-        let (letter, width) = match rest {
-            [b'\\', b'/', ..] => (Some(b'/'), 2),
-            [b'\\', ..] if escaped => (escaped_ascii(rest), escape_width(rest)),
-            _ => (rest.first().copied(), 1),
+        let (place, (letter, width)) = match rest {
+            // Before a stroke the backslash may as well stay away.
+            [b'\\', b'/', ..] => (at + 1, (Some(b'/'), 2)),
+            [b'\\', ..] if escaped => (at, escape(rest)),
+            _ => (at, (rest.first().copied(), 1)),
         };
         match letter.filter(|letter| letter.is_ascii_alphanumeric() || b"+/".contains(letter)) {
-            // Before a stroke the backslash may as well stay away.
-            Some(letter) => text.push((if width == 2 { at + 1 } else { at }, letter)),
+            Some(letter) => text.push((place, letter)),
             None => {
                 // Where the first group of four begins is not known.
                 for shift in 0..4.min(text.len()) {
@@ -180,22 +182,12 @@ fn groups(bytes: &mut [u8], text: &mut [(usize, u8)], nested: usize) -> bool {
 /// What an escape of JSON by its code takes: `\u0031`.
 const ESCAPE_BYTES: usize = 6;
 
-/// The ASCII character that is escaped by its code.
-fn escaped_ascii(bytes: &[u8]) -> Option<u8> {
-    let code = bytes.get(..ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
-    if !code.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let code = std::str::from_utf8(code).ok()?;
-    u8::from_str_radix(code, 16).ok().filter(u8::is_ascii)
-}
-
-/// How many bytes the escape of any character takes.
-fn escape_width(bytes: &[u8]) -> usize {
-    match bytes {
-        [_, b'u', code @ ..] if code.len() >= 4 && code[..4].iter().all(u8::is_ascii_hexdigit) => ESCAPE_BYTES,
-        _ => 2,
-    }
+/// What an escape of JSON stands for, where its code is one of ASCII, and how many bytes it takes.
+fn escape(bytes: &[u8]) -> (Option<u8>, usize) {
+    let code = bytes.get(..ESCAPE_BYTES).and_then(|escape| escape.strip_prefix(b"\\u"));
+    let Some(code) = code.filter(|code| code.iter().all(u8::is_ascii_hexdigit)) else { return (None, 2) };
+    let code = std::str::from_utf8(code).ok().and_then(|code| u8::from_str_radix(code, 16).ok());
+    (code.filter(u8::is_ascii), ESCAPE_BYTES)
 }
 
 /// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, until one is a digit.

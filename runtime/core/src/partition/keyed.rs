@@ -12,6 +12,7 @@ use super::{
     terminals::{Terminal, Terminals},
     timers::Timers,
 };
+use crate::event::LINE_BYTES;
 
 /// A wake-up that never comes.
 pub(super) const NEVER: Instant = Instant::MAX;
@@ -81,9 +82,6 @@ const SPARE_BYTES_MAX: usize = 128;
 fn room(length: usize) -> usize {
     (length + BESIDE_BYTES).next_multiple_of(ROOM_BYTES) - BESIDE_BYTES
 }
-
-/// A line of memory, as processors fetch it.
-const LINE_BYTES: usize = 64;
 
 /// Lines of a slot that are read ahead, at most: a payment has three or four.
 const LINES: usize = 8;
