@@ -4,7 +4,7 @@
 //! inputs are kept: the committed corpus is read, what a run adds stays in the target directory until `--minimise`. Owns no target. No
 //! sanitizer, which only a nightly compiler has: our code has no `unsafe` but in one place.
 
-use crate::process::{print, quietly, run as run_shown, say};
+use crate::process::{last_words, print, quietly, run as run_shown, say};
 use crate::release::cargo;
 use crate::system;
 use crate::workspace::Workspace;
@@ -209,9 +209,8 @@ fn executed(log: &str) -> Option<u64> {
 
 /// What a log tells of a finding, to be had where the log is not: the panic, and the input.
 fn finding(log: &str) -> String {
-    let panic = log.lines().skip_while(|line| !line.contains("panicked at")).take(2);
     let input = log.lines().rev().find(|line| line.starts_with("Base64: "));
-    panic.chain(input).collect::<Vec<_>>().join("\n  ")
+    last_words(log).into_iter().chain(input).collect::<Vec<_>>().join("\n  ")
 }
 
 #[cfg(test)]

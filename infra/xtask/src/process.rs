@@ -94,6 +94,16 @@ pub fn quietly(label: &str, command: &mut Command, log: &Path, limit: Duration) 
     Ok(())
 }
 
+/// Why a program ended, of what it said: the line of its error, or those of its panic's place and message.
+#[must_use]
+pub fn last_words(said: &str) -> Vec<&str> {
+    let lines: Vec<&str> = said.lines().collect();
+    let from = lines.iter().rposition(|line| line.starts_with("Error: ") || line.contains(" panicked at "));
+    let Some(from) = from else { return Vec::new() };
+    let count = if lines[from].starts_with("Error: ") { 1 } else { 2 };
+    lines[from..].iter().take(count).copied().collect()
+}
+
 /// The last lines of a log, and where the rest is.
 #[must_use]
 pub fn tail(log: &Path) -> String {

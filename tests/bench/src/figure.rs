@@ -119,7 +119,16 @@ impl Teller {
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    percentile(&values, 50)
+}
+
+/// The value that so many of a hundred are below; 100 for the last.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
 #[cfg(test)]

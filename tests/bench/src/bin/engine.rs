@@ -4,7 +4,7 @@
 use clap::Parser;
 use tillwatch_bench::{
     engine::{Bench, Inside, component},
-    figure::{Figure, Reach, Teller},
+    figure::{Figure, Reach, Teller, median},
     traffic::Shape,
 };
 
@@ -71,9 +71,4 @@ fn main() {
             tell(&format!("growth-rules-{rules}-ratio"), each / single, "ratio", Reach::AtMost(1.2), how);
         }
     }
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

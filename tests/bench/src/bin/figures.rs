@@ -14,7 +14,7 @@ use tillwatch_bench::{
     machine::{self, binary, now},
     process::run,
 };
-use xtask::process::{print, say};
+use xtask::process::{last_words, print, say};
 
 /// A family of figures: a program of this crate. In this order.
 const FAMILIES: [&str; 9] =
@@ -103,12 +103,9 @@ fn measure(family: &str, figures: &mut Vec<Figure>) -> Result<()> {
     Ok(())
 }
 
-/// Why a program ended, by what it said: its error or its panic.
+/// The last words of a program, in one line.
 fn reason(said: &[String]) -> Option<String> {
-    let from = said.iter().rposition(|line| line.starts_with("Error: ") || line.contains(" panicked at "))?;
-    // A panic's message stands in the line after its place; what else follows is for who looks at the run.
-    let lines = if said[from].starts_with("Error: ") { 1 } else { 2 };
-    Some(said[from..].iter().take(lines).map(|line| line.trim()).collect::<Vec<_>>().join(" "))
+    Some(last_words(&said.join("\n")).join(" ")).filter(|words| !words.is_empty())
 }
 
 /// Where and of what: the machine, its load, and the versions of what is compared.

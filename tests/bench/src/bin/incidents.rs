@@ -12,7 +12,7 @@ use tillwatch::{
     wiring,
 };
 use tillwatch_bench::{
-    figure::{Figure, Reach, Teller},
+    figure::{Figure, Reach, Teller, percentile},
     machine::{components, resident_bytes, timed},
 };
 use tillwatch_core::{
@@ -183,12 +183,11 @@ fn main() {
     });
     assert!(opened > 0 && told > 0, "the overloaded host is found: {opened} incidents, {told} payments told");
     waits.sort_by(f64::total_cmp);
-    let at = |share: usize| waits[(waits.len() - 1) * share / 100];
     tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / events as f64, "records", "all rules");
     tell("second-stage-ns-per-evidence".to_owned(), cost(later.taken, evidence), "ns", "rule incident as a component");
     let how = "work for a second's evidence of the whole fleet, on one core";
-    tell("second-stage-lag-p50-ms".to_owned(), at(50), "ms", how);
-    tell("second-stage-lag-max-ms".to_owned(), at(100), "ms", how);
+    tell("second-stage-lag-p50-ms".to_owned(), percentile(&waits, 50), "ms", how);
+    tell("second-stage-lag-max-ms".to_owned(), percentile(&waits, 100), "ms", how);
     let how = format!("whole process, first stage and fleet included, after {events} events; {grown} regions");
     let memory = resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20);
     tell("both-stages-memory-mb".to_owned(), memory, "MB", &how);

@@ -12,7 +12,7 @@ use rdkafka::{Message as _, message::BorrowedMessage};
 use serde_json::Value;
 use tillwatch_bench::{
     broker::{Feeder, PARTITIONS, Reader, header},
-    figure::{Figure, Reach, Teller},
+    figure::{Figure, Reach, Teller, percentile},
     machine::wall_ms,
     process::{Member, pause, topics},
     traffic::{self, Row, START_MS, Shape, TRANSIT_MS, Traffic},
@@ -102,8 +102,8 @@ struct Seen {
 }
 
 /// Payments without a receipt whose deadline passes before the end.
-fn expected(options: &Options) -> impl Iterator<Item = u64> {
-    (0..options.seconds * options.rate / 5).filter(|payment| Traffic::missing(*payment))
+fn expected(options: &Options) -> Vec<u64> {
+    (0..options.seconds * options.rate / 5).filter(|payment| Traffic::missing(*payment)).collect()
 }
 
 /// Reads findings as they come, until the feed has ended and all are there that must come; by payment.
@@ -111,8 +111,8 @@ fn read(brokers: &str, topic: &str, options: &Options) -> Result<BTreeMap<u64, S
     let reader = Reader::new(brokers, topic)?;
     let end = wall_ms() + Duration::from_secs(WARM_S + options.seconds).as_secs_f64() * 1e3;
     let after = |rest: Duration| wall_ms() > end + rest.as_secs_f64() * 1e3;
-    let mut seen = BTreeMap::new();
-    while !after(REST) || !after(REST_MAX) && !expected(options).all(|payment| seen.contains_key(&payment)) {
+    let (expected, mut seen) = (expected(options), BTreeMap::new());
+    while !after(REST) || !after(REST_MAX) && !expected.iter().all(|payment| seen.contains_key(payment)) {
         let Some(message) = reader.next(Duration::from_millis(100))? else { continue };
         let at = wall_ms();
         // Other rules find what they find about terminals and operators.
@@ -139,7 +139,7 @@ fn finding(message: &BorrowedMessage<'_>, shape: Shape) -> Result<(u64, i64)> {
 fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()> {
     let at = |seconds: u64| START_MS as f64 + ahead + Duration::from_secs(seconds).as_secs_f64() * 1e3;
     let (from, to) = (at(WARM_S), at(WARM_S + options.seconds));
-    let lost = expected(options).filter(|payment| !seen.contains_key(payment)).count();
+    let lost = expected(options).iter().filter(|payment| !seen.contains_key(payment)).count();
     let invented = seen.keys().filter(|payment| !Traffic::missing(**payment)).count();
     ensure!(lost + invented == 0, "{lost} payments without a receipt were not found, {invented} wrongly");
     let in_time = seen.values().filter(|seen| (from..to).contains(&(seen.deadline as f64 + LATENESS_MS)));
@@ -152,8 +152,7 @@ fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()>
         ("latency-p99-ms", 99, Reach::AtMost(250.0)),
         ("latency-max-ms", 100, Reach::Nothing),
     ] {
-        let value = times[(times.len() * percent / 100).min(times.len() - 1)];
-        let (name, unit) = (name.to_owned(), "ms".to_owned());
+        let (name, value, unit) = (name.to_owned(), percentile(&times, percent), "ms".to_owned());
         options.teller.tell(&Figure { name, value, unit, reach, how: how.clone() });
     }
     Ok(())
