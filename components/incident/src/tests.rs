@@ -142,6 +142,11 @@ impl Bench {
         self.incidents.iter().map(line).collect()
     }
 
+    /// The cause that a payment was told last.
+    fn last_cause(&self) -> Option<Value> {
+        self.told.last().map(|told| told.details[0].1.clone())
+    }
+
     fn opened(&self) -> Vec<String> {
         self.brief().into_iter().filter(|line| line.starts_with("opened")).collect()
     }
@@ -180,6 +185,15 @@ fn stuck(till: u32, number: u32, kind: &str, cause: &str) -> Stuck {
 /// Every till of the host `h1`.
 fn behind_h1() -> impl Iterator<Item = u32> {
     (0..100).filter(|till| till % 4 == 1)
+}
+
+/// A payment is stuck at every till behind h1, of whose queries so many failed, and some time has gone.
+fn h1_stuck(mut bench: Bench, failed: i64, ms: i64) -> Bench {
+    bench.usual();
+    bench.sign(1, "N4", "host:A/h1", (failed, 100));
+    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
+    bench.pass(ms);
+    bench
 }
 
 #[test]
@@ -251,11 +265,7 @@ fn little_at_many_sites_is_much_at_their_host() {
 
 #[test]
 fn a_host_that_fails_less_than_one_in_ten_is_not_overloaded() {
-    let mut bench = Bench::new();
-    bench.usual();
-    bench.sign(1, "N4", "host:A/h1", (10, 100));
-    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
-    bench.pass(60_000);
+    let bench = h1_stuck(Bench::new(), 10, 60_000);
     assert_eq!(bench.opened(), ["opened undetermined host:A/h1"]);
 }
 
@@ -492,11 +502,7 @@ fn a_wider_incident_explains_a_narrower_one_that_has_no_cause_of_its_own() {
 #[test]
 fn severity_is_by_number_and_by_money() {
     let severity = |settings: &str| {
-        let mut bench = Bench::with(settings);
-        bench.usual();
-        bench.sign(1, "N4", "host:A/h1", (30, 100));
-        behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
-        bench.pass(5_000);
+        let bench = h1_stuck(Bench::with(settings), 30, 5_000);
         assert_eq!((bench.opened().len(), bench.incidents[0].payments), (1, 25));
         bench.incidents[0].severity
     };

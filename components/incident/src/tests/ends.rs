@@ -53,11 +53,7 @@ fn it_is_over_when_so_many_went_well_that_some_would_have_been_stuck() {
 
 #[test]
 fn customers_who_walk_away_do_not_keep_it_open() {
-    let mut bench = Bench::new();
-    bench.usual();
-    bench.sign(1, "N4", "host:A/h1", (30, 100));
-    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
-    bench.pass(10_000);
+    let mut bench = h1_stuck(Bench::new(), 30, 10_000);
     assert_eq!(bench.opened(), ["opened N4 host:A/h1"]);
     for number in 2..5 {
         bench.usual();

@@ -6,11 +6,7 @@ use super::*;
 
 /// A host's tills are stuck, and the host is well: nothing says why for as long as it is waited for.
 fn unexplained() -> Bench {
-    let mut bench = Bench::new();
-    bench.usual();
-    bench.sign(1, "N4", "host:A/h1", (0, 100));
-    behind_h1().for_each(|till| bench.stuck(till, 1, "no-answer"));
-    bench.pass(60_000);
+    let bench = h1_stuck(Bench::new(), 0, 60_000);
     assert_eq!(bench.opened(), ["opened undetermined host:A/h1"]);
     bench
 }
@@ -24,10 +20,7 @@ fn its_name_stays_and_its_payments_are_told_the_cause() {
     let mut bench = unexplained();
     bench.stuck(1, 2, "no-answer");
     let before = bench.told.len();
-    assert_eq!(
-        (before, bench.told.last().map(|told| told.details[0].1.clone())),
-        (26, Some(Value::from("undetermined")))
-    );
+    assert_eq!((before, bench.last_cause()), (26, Some(Value::from("undetermined"))));
     refused(&mut bench);
     bench.pass(15_000);
     let said = bench.incidents.iter().rfind(|incident| incident.cause == "N2").expect("it has got a cause");
@@ -43,7 +36,7 @@ fn its_name_stays_and_its_payments_are_told_the_cause() {
     }
     // What comes later is told the same, and the end is of the same incident.
     bench.stuck(5, 3, "no-answer");
-    assert_eq!(bench.told.last().map(|told| told.details[0].1.clone()), Some(Value::from("N2")));
+    assert_eq!(bench.last_cause(), Some(Value::from("N2")));
     bench.usual();
     bench.pass(200_000);
     let end = bench.incidents.last().expect("it is over");

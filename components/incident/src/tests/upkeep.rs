@@ -93,12 +93,10 @@ fn what_is_stuck_beside_it_or_after_it_wakes_somebody() {
     (20..30).for_each(|till| bench.is_back(till));
     bench.pass(state::AFTER_MS - 1);
     bench.stuck(21, 2, "no-answer");
-    let told = bench.told.last().map(|told| told.details[0].1.clone());
-    assert_eq!(told, Some(Value::from("maintenance")), "it began before the end");
+    assert_eq!(bench.last_cause(), Some(Value::from("maintenance")), "it began before the end");
     bench.pass(1);
     bench.stuck(21, 2, "unresolved");
-    let told = bench.told.last().map(|told| told.details[0].1.clone());
-    assert_eq!(told, Some(Value::from("maintenance")), "and so did what follows of it");
+    assert_eq!(bench.last_cause(), Some(Value::from("maintenance")), "and so did what follows of it");
     trouble(&mut bench, 2, 3);
     assert_eq!(bench.opened()[2..], ["opened N3 site:S2"]);
     assert!(bench.incidents.iter().all(|incident| incident.maintenance == (incident.cause == "maintenance")));
