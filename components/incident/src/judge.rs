@@ -6,7 +6,8 @@ use tillwatch_sdk::Instant;
 
 use crate::{
     scan::{Family, rank},
-    state::{Announced, Region, Seen, Waiting, entry, word_of},
+    signs::Of,
+    state::{Announced, Region, Waiting, entry, word_of},
 };
 
 /// Points below which nothing is named.
@@ -127,7 +128,7 @@ pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting],
         let runner_up = (best != "undetermined").then_some(best);
         return Verdict { cause: "undetermined", percent: 50, clear: false, runner_up, evidence: Vec::new() };
     }
-    let evidence = about(region, scope, members, best).filter_map(|(_, seen, _)| seen.event.clone());
+    let evidence = about(region, scope, members, best).filter_map(|(sign, _)| sign.event());
     Verdict {
         cause: best,
         percent: sure(top * (100 + lead) / 200),
@@ -175,32 +176,32 @@ fn about<'a>(
     scope: &'a str,
     members: &'a [&Waiting],
     cause: &'a str,
-) -> impl Iterator<Item = (&'a str, &'a Seen, i64)> {
-    region.signs.iter().filter(move |((of, _), _)| of == cause).filter_map(move |((_, about), seen)| {
-        let inside = |member: &&&Waiting| about == scope || member.cohorts.within(about);
+) -> impl Iterator<Item = (Of<'a>, i64)> {
+    region.signs.of(cause).filter_map(move |sign| {
+        let inside = |member: &&&Waiting| sign.about == scope || member.cohorts.within(sign.about);
         let count = members.iter().filter(inside).count();
-        (count > 0).then(|| (about.as_str(), seen, i64::try_from(count).unwrap_or(i64::MAX)))
+        (count > 0).then(|| (sign, i64::try_from(count).unwrap_or(i64::MAX)))
     })
 }
 
 /// All signs of a cause are taken together: many places with little each are a cohort with much.
 fn telemetry(region: &Region, scope: &str, members: &[&Waiting], cause: &str) -> Telemetry {
     let (mut count, mut of, mut seen_at, mut points) = (0, 0, 0, 0);
-    for (place, seen, inside) in about(region, scope, members, cause) {
-        let (some, all) = seen.sums();
+    for (sign, inside) in about(region, scope, members, cause) {
+        let (some, all) = sign.seen.sums();
         (count, of, seen_at) = (count + some, of + all, seen_at + inside);
         // A till and whoever works there are one place.
-        let wider = rank(place) > rank(scope).max(1);
+        let wider = rank(sign.about) > rank(scope).max(1);
         let share = if wider { WIDER_PERCENT } else { 100 };
         if some > 0 {
-            points += SIGN_POINTS * share * i64::from(seen.percent) * inside;
+            points += SIGN_POINTS * share * i64::from(sign.seen.percent) * inside;
         }
     }
     let all = i64::try_from(members.len()).unwrap_or(i64::MAX);
     if cause == "N3" {
         // A sample with a round trip is one of a line that is there.
-        for (_, seen, inside) in about(region, scope, members, "N1") {
-            (of, seen_at) = (of + seen.sums().1, seen_at.max(inside));
+        for (sign, inside) in about(region, scope, members, "N1") {
+            (of, seen_at) = (of + sign.seen.sums().1, seen_at.max(inside));
         }
     }
     if enough(cause, count, of) {

@@ -9,7 +9,10 @@ pub mod peers;
 pub mod rule;
 pub mod scan;
 pub mod settings;
+pub mod sheet;
+pub mod signs;
 pub mod state;
+pub mod tally;
 pub mod upkeep;
 mod words;
 

@@ -5,7 +5,7 @@ use tillwatch_sdk::Instant;
 use crate::{
     judge::{MAINTENANCE, Verdict},
     scan::{self, Family},
-    state::{More, Open, Region, Waiting, entry, member, word_of},
+    state::{Open, Region, Waiting, entry, member, word_of},
 };
 
 /// Percent below which an incident may be explained by a wider one of another cause.
@@ -35,7 +35,13 @@ pub(crate) fn opened(region: &mut Region, scope: String, family: Family, verdict
         shared: Vec::new(),
         inhibits: Vec::new(),
         inhibited_by: None,
-        more: More::default(),
+        renamed: false,
+        undecided: Vec::new(),
+        announced: 0,
+        until: 0,
+        mended: Vec::new(),
+        begun: 0,
+        since: (0, 0),
     };
     decided(&mut open, verdict);
     open
@@ -87,15 +93,15 @@ pub(crate) fn follows(kind: &str) -> bool {
 
 /// Whether one more says that it goes on: not where so few have been stuck since that customers who walk away would be as many.
 fn goes_on(open: &mut Open, joined: &Waiting) -> bool {
-    let (begun, stuck) = &mut open.more.since;
+    let (begun, stuck) = &mut open.since;
     if follows(&joined.kind) {
         return true;
     }
     *stuck += 1;
     let goes_on = open.maintenance || *stuck * 100 > begun.saturating_mul(scan::USUAL_PERCENT as u64);
     if goes_on {
-        open.more.begun = open.more.begun.saturating_add(*begun);
-        open.more.since = (0, 0);
+        open.begun = open.begun.saturating_add(*begun);
+        open.since = (0, 0);
     }
     goes_on
 }
@@ -121,6 +127,6 @@ pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
         open.members.push(member(&joined.finding));
     }
     if open.cause == "undetermined" {
-        open.more.undecided.push(joined);
+        open.undecided.push(joined);
     }
 }

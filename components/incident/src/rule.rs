@@ -40,7 +40,7 @@ impl Rule for IncidentRule {
     const ID: &'static str = "incident";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Region;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [&'static str] =
         &[evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
     const FIELDS: &'static [FieldId] = &[FieldId::DATA];
@@ -87,7 +87,7 @@ impl Rule for IncidentRule {
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Region>, out: &mut Out<'_>) {
-        let mut region = state.take().unwrap_or_default().joined();
+        let mut region = state.take().unwrap_or_default();
         let at = visit.at();
         match visit.event() {
             evidence::CENSUS => {
@@ -99,7 +99,7 @@ impl Rule for IncidentRule {
                 if sign.cause == "P1" && sign.what == BLOCK {
                     compare(&mut region, &sign, out);
                 } else {
-                    region.sign(&sign, at);
+                    region.signs.add(&sign, at);
                 }
             }
             evidence::NOTICE => {
@@ -124,24 +124,18 @@ impl Rule for IncidentRule {
             }
         }
         self.wake(&region, at, out);
-        *state = region.parted();
+        *state = Some(region).filter(|region| !region.is_empty());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<Region>, out: &mut Out<'_>) {
-        let Some(region) = state.take() else { return };
-        let mut region = region.joined();
+        let Some(mut region) = state.take() else { return };
         let at = visit.at();
         region.forget(at, self.settings.sign_ms);
         self.decide(&mut region, at, false, out);
         self.think_again(&mut region, at, out);
         self.go_on(&mut region, at, out);
         self.wake(&region, at, out);
-        *state = region.parted();
-    }
-
-    /// Format 1 is today's without its last two fields, and these were empty.
-    fn migrate(_: u32, state: &[u8]) -> Result<Vec<u8>, String> {
-        Ok([state, &[0, 0]].concat())
+        *state = Some(region).filter(|region| !region.is_empty());
     }
 }
 
@@ -178,7 +172,7 @@ fn ends(region: &mut Region, ended: &Ended) {
             let how = if ended.resolution.len() > 32 { "other" } else { &ended.resolution };
             *entry(&mut open.ended, how.to_owned()) += 1;
             if how == "mended" && known(&ended.kind) {
-                *entry(&mut open.more.mended, ended.kind.clone()) += 1;
+                *entry(&mut open.mended, ended.kind.clone()) += 1;
             }
             open.changed = true;
         }
@@ -189,7 +183,7 @@ impl IncidentRule {
     fn wake(&self, region: &Region, now: Instant, out: &mut Out<'_>) {
         let Settings { gather_ms, alone_ms, update_every_ms, quiet_ms, .. } = self.settings;
         let unsure = region.waiting.iter().any(|waiting| now - waiting.at >= gather_ms && now - waiting.at < alone_ms)
-            || region.incidents.iter().any(|open| !open.more.undecided.is_empty());
+            || region.incidents.iter().any(|open| !open.undecided.is_empty());
         let waiting = region.waiting.iter().flat_map(|waiting| [waiting.at + gather_ms, waiting.at + alone_ms]);
         // By the clock and not from here on: evidence that comes all the time would put it off for ever.
         let waiting = waiting.chain(unsure.then_some((now.div_euclid(AGAIN_MS) + 1) * AGAIN_MS));
@@ -201,7 +195,7 @@ impl IncidentRule {
             } else {
                 open.joined_at + QUIETS_MAX * quiet_ms
             };
-            let end = if open.lasts(now) { end.max(open.more.until) } else { end };
+            let end = if open.lasts(now) { end.max(open.until) } else { end };
             [Some(end), update].into_iter().flatten()
         });
         match waiting.chain(incidents).filter(|at| *at > now).min() {
@@ -252,13 +246,13 @@ impl IncidentRule {
         for (scope, announced) in upkeep::scopes(&gathering, region, self.settings.terminals_min as u64) {
             let of_it = |open: &&mut Open| open.maintenance && open.scope == scope;
             if let Some(open) = region.incidents.iter_mut().find(of_it) {
-                open.more.announced = open.more.announced.saturating_add(announced);
-                open.more.until = open.more.until.max(gathering.until);
+                open.announced = open.announced.saturating_add(announced);
+                open.until = open.until.max(gathering.until);
             } else if region.incidents.len() < INCIDENTS_MAX {
                 let mut open = opened(region, scope, Family::Way, MAINTENANCE, now);
                 open.first_at = gathering.since;
-                open.shared.extend(upkeep::home(region).cloned());
-                (open.more.announced, open.more.until) = (announced, gathering.until);
+                open.shared.extend(upkeep::home(region).map(str::to_owned));
+                (open.announced, open.until) = (announced, gathering.until);
                 inhibit(region, &mut open);
                 region.incidents.push(open);
             }
@@ -279,18 +273,18 @@ impl IncidentRule {
     fn think_again(&self, region: &mut Region, now: Instant, out: &mut Out<'_>) {
         for index in 0..region.incidents.len() {
             let open = &region.incidents[index];
-            if open.more.undecided.is_empty() || now - open.said_at < self.settings.update_every_ms {
+            if open.undecided.is_empty() || now - open.said_at < self.settings.update_every_ms {
                 continue;
             }
-            let members: Vec<&Waiting> = open.more.undecided.iter().collect();
+            let members: Vec<&Waiting> = open.undecided.iter().collect();
             let verdict = self.verdict(region, &open.scope, open.family, &members, now);
             if verdict.cause == "undetermined" {
                 continue;
             }
             let mut open = region.incidents.remove(index);
             decided(&mut open, verdict);
-            open.more.renamed = true;
-            std::mem::take(&mut open.more.undecided).iter().for_each(|member| tell(member, &open, out));
+            open.renamed = true;
+            std::mem::take(&mut open.undecided).iter().for_each(|member| tell(member, &open, out));
             stand_up(region, &mut open);
             inhibit(region, &mut open);
             open.changed = false;
@@ -353,7 +347,7 @@ impl IncidentRule {
             return false;
         }
         // Nothing says why, and so few are stuck on any day.
-        if verdict.cause == "undetermined" && !scan::unusual(found.stuck, region.begun(&scope)) {
+        if verdict.cause == "undetermined" && !scan::unusual(found.stuck, region.payments.begun(&scope)) {
             return false;
         }
         let picked: Vec<bool> = {
@@ -364,7 +358,7 @@ impl IncidentRule {
         let members: Vec<Waiting> = region.waiting.extract_if(.., |_| picked.next() == Some(true)).collect();
         let mut open = opened(region, scope, family, verdict, now);
         open.first_at = members.iter().map(|member| member.at).min().unwrap_or(now);
-        open.more.begun = region.begun(&open.scope) as u64;
+        open.begun = region.payments.begun(&open.scope) as u64;
         open.shared = members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default();
         let mut room = MEMBERS_MAX.saturating_sub(region.members());
         for joined in members {
@@ -420,7 +414,7 @@ impl IncidentRule {
             turn,
             scope: open.scope.clone(),
             cause: open.cause.clone(),
-            opened_as: open.more.renamed.then(|| open.opened_as().to_owned()),
+            opened_as: open.renamed.then(|| open.opened_as().to_owned()),
             confidence: f64::from(open.percent) / 100.0,
             runner_up: open.runner_up.clone(),
             generation: open.generation,

@@ -82,8 +82,11 @@ pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<
     let stuck = one_each.as_slice();
     let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.cohorts.0.iter().map(String::as_str)).collect());
     let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.cohorts.within(scope)).count();
-    let everywhere =
-        scopes.iter().filter(|scope| word_of(scope) == "region").map(|scope| region.begun(scope)).sum::<usize>();
+    let everywhere = scopes
+        .iter()
+        .filter(|scope| word_of(scope) == "region")
+        .map(|scope| region.payments.begun(scope))
+        .sum::<usize>();
     let all = everywhere.max(stuck.len());
     let mut found: Option<(f64, Found)> = None;
     let ranked = WORDS.iter().flat_map(|word| scopes.iter().filter(move |scope| word_of(scope) == *word));
@@ -100,7 +103,7 @@ pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<
             }
             continue;
         }
-        let score = score(count, region.begun(scope).max(count), stuck.len(), all);
+        let score = score(count, region.payments.begun(scope).max(count), stuck.len(), all);
         if score >= SCORE_MIN && found.as_ref().is_none_or(|(best, _)| score > *best) {
             found = Some((score, Found { scope: scope.to_owned(), stuck: count }));
         }

@@ -1,26 +1,22 @@
-//! What is remembered of a region: how many payments each cohort had, which are stuck, what telemetry points to, and what is open. Every list
+//! What is remembered of a region: which payments are stuck, what is open, and beside them how many each cohort had and what telemetry points to. Every list
 //! has a bound; what gives way is in its line.
 
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     Instant,
-    evidence::{Cohorts, Notice, Sign, Stuck},
+    evidence::{Cohorts, Notice, Stuck},
     ids,
 };
 
-use crate::peers::Peers;
+use crate::{
+    peers::Peers,
+    signs::Signs,
+    tally::{Tally, WINDOW_MS},
+};
 
-/// The window in which cohorts are compared, ms.
-pub const WINDOW_MS: i64 = 300_000;
-/// How fine it slides, ms.
-const SLOT_MS: i64 = 30_000;
-/// Cohorts whose payments are counted; of more, the payments of those that came later are not known, and they look worse than they are.
-pub const COHORTS_MAX: usize = 512;
 /// Stuck payments that wait to be judged; when one more comes, they are judged at once. Those of incidents that nothing explains yet have
 /// what room is left: the oldest give way, and keep what they were told.
 pub const WAITING_MAX: usize = 128;
-/// Signs by cause and scope; one that says that all is well gives way, then the one that was seen longest ago.
-pub const SIGNS_MAX: usize = 128;
 /// Announced windows; the one that ends first gives way. Where an incident of maintenance has seen more announced, all of its scope counts as
 /// announced.
 pub const NOTICES_MAX: usize = 64;
@@ -43,12 +39,12 @@ pub const NAME_BYTES_MAX: usize = 96;
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Region {
-    /// Payments begun, by cohort's scope, in the order of scopes.
-    pub payments: Vec<(String, Window)>,
+    /// Payments begun, by cohort.
+    pub payments: Tally,
     /// Stuck payments that no incident explains yet.
     pub waiting: Vec<Waiting>,
     /// By cause and what would be at fault.
-    pub signs: Vec<((String, String), Seen)>,
+    pub signs: Signs,
     /// What was announced.
     pub notices: Vec<Announced>,
     /// What is open.
@@ -57,36 +53,8 @@ pub struct Region {
     pub peers: Peers,
     /// How many incidents there were, by scope and cause.
     pub generations: Vec<((String, String), u32)>,
-    /// What format 2 has more of each open incident, in their order: apart, so that a state of format 1 is one that ends here. Outside of a
-    /// visit alone; see [`Open::more`].
-    pub more: Vec<More>,
     /// Announcements that no incident tells of yet.
     pub gathering: Option<Gathering>,
-}
-
-/// Counts in the window, by slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window(Vec<(i64, u32)>);
-
-impl Window {
-    fn add(&mut self, at: Instant, count: u32) {
-        let slot = at.div_euclid(SLOT_MS);
-        match self.0.last_mut() {
-            Some((last, sum)) if *last == slot => *sum = sum.saturating_add(count),
-            _ => self.0.push((slot, count)),
-        }
-    }
-
-    fn forget(&mut self, now: Instant) {
-        let first = (now - WINDOW_MS).div_euclid(SLOT_MS);
-        self.0.retain(|(slot, _)| *slot > first);
-    }
-
-    /// All of it.
-    #[must_use]
-    pub fn sum(&self) -> u32 {
-        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-    }
 }
 
 /// A stuck payment that waits to be judged.
@@ -157,42 +125,6 @@ pub fn word_of(scope: &str) -> &str {
     scope.split_once(':').map_or("", |(word, _)| word)
 }
 
-/// What telemetry says for a cause, of one scope.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Observations that say so, and all, since `since`.
-    pub count: i64,
-    /// See `count`.
-    pub of: i64,
-    /// The same of the slot before.
-    pub before: (i64, i64),
-    /// The strongest of those that say so, percent.
-    pub percent: u8,
-    /// When the slot began.
-    pub since: Instant,
-    /// When it was last seen.
-    pub last: Instant,
-    /// The event that says it best: type, id, time.
-    pub event: Option<(String, String, Instant)>,
-}
-
-impl Seen {
-    /// Observations that say so, and all, of the last one to two slots.
-    #[must_use]
-    pub fn sums(&self) -> (i64, i64) {
-        (self.count.saturating_add(self.before.0), self.of.saturating_add(self.before.1))
-    }
-
-    /// A slot is over: what was seen long ago says nothing of now.
-    fn slide(&mut self, at: Instant, slot_ms: i64) {
-        let passed = at - self.since;
-        if passed >= slot_ms {
-            self.before = if passed < 2 * slot_ms { (self.count, self.of) } else { (0, 0) };
-            (self.count, self.of, self.since) = (0, 0, at);
-        }
-    }
-}
-
 /// Maintenance as it was announced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
@@ -249,50 +181,6 @@ pub struct Open {
     pub inhibits: Vec<String>,
     /// The id of what explains it.
     pub inhibited_by: Option<String>,
-    /// Kept in [`Region::more`].
-    #[serde(skip)]
-    pub more: More,
-}
-
-impl Open {
-    /// The cause that it was opened with: its name is of that one.
-    #[must_use]
-    pub fn opened_as(&self) -> &str {
-        if self.more.renamed { "undetermined" } else { &self.cause }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn id(&self) -> String {
-        ids::incident(&self.scope, self.opened_as(), self.generation)
-    }
-
-    /// Whether it takes what is stuck there and was not announced by name: more was announced than is remembered, or it was over so lately that
-    /// what is found stuck began before.
-    #[must_use]
-    pub fn covers(&self, now: Instant) -> bool {
-        let over = now - self.more.until;
-        if over < 0 { self.more.announced > NOTICES_MAX as u64 } else { over < AFTER_MS }
-    }
-
-    /// Whether so many went well since the last that was stuck that, at the ratio of before, [`MISSED_MIN`] of them would have been. What is
-    /// announced is over when it is.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        let begun = self.more.begun.max(self.payments);
-        self.maintenance || self.more.since.0.saturating_mul(self.payments) >= begun.saturating_mul(MISSED_MIN)
-    }
-
-    /// Whether what was announced goes on.
-    #[must_use]
-    pub fn lasts(&self, now: Instant) -> bool {
-        self.more.announced > 0 && now < self.more.until
-    }
-}
-
-/// More of an open incident.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct More {
     /// It was opened as `undetermined`, and is not by now.
     pub renamed: bool,
     /// Its payments, for as long as nothing explains them.
@@ -307,6 +195,42 @@ pub struct More {
     pub begun: u64,
     /// Payments begun since, and those of them that are stuck.
     pub since: (u64, u64),
+}
+
+impl Open {
+    /// The cause that it was opened with: its name is of that one.
+    #[must_use]
+    pub fn opened_as(&self) -> &str {
+        if self.renamed { "undetermined" } else { &self.cause }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        ids::incident(&self.scope, self.opened_as(), self.generation)
+    }
+
+    /// Whether it takes what is stuck there and was not announced by name: more was announced than is remembered, or it was over so lately that
+    /// what is found stuck began before.
+    #[must_use]
+    pub fn covers(&self, now: Instant) -> bool {
+        let over = now - self.until;
+        if over < 0 { self.announced > NOTICES_MAX as u64 } else { over < AFTER_MS }
+    }
+
+    /// Whether so many went well since the last that was stuck that, at the ratio of before, [`MISSED_MIN`] of them would have been. What is
+    /// announced is over when it is.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let begun = self.begun.max(self.payments);
+        self.maintenance || self.since.0.saturating_mul(self.payments) >= begun.saturating_mul(MISSED_MIN)
+    }
+
+    /// Whether what was announced goes on.
+    #[must_use]
+    pub fn lasts(&self, now: Instant) -> bool {
+        self.announced > 0 && now < self.until
+    }
 }
 
 /// Announcements that come together.
@@ -336,24 +260,9 @@ pub fn member(finding: &str) -> u64 {
 }
 
 impl Region {
-    /// As a visit works with it.
-    #[must_use]
-    pub fn joined(mut self) -> Self {
-        for (open, more) in self.incidents.iter_mut().zip(std::mem::take(&mut self.more)) {
-            open.more = more;
-        }
-        self
-    }
-
-    /// As it is kept, if there is anything to keep.
-    #[must_use]
-    pub fn parted(mut self) -> Option<Self> {
-        self.more = self.incidents.iter_mut().map(|open| std::mem::take(&mut open.more)).collect();
-        Some(self).filter(|region| !region.is_empty())
-    }
-
     /// Nothing is remembered. A comparison with the default would cost 3 KB of the component.
-    fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.payments.is_empty()
             && self.waiting.is_empty()
             && self.signs.is_empty()
@@ -366,73 +275,18 @@ impl Region {
 
     /// Payments were begun.
     pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
-        // Where all is well nothing wakes the rule up, and the window slides all the same.
-        let slot = at.div_euclid(SLOT_MS);
-        if !self.payments.iter().any(|(_, window)| window.0.last().is_some_and(|(last, _)| *last >= slot)) {
-            self.slide(at);
+        if self.payments.is_behind(at) {
+            self.payments.slide(at);
         }
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
-            let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));
             // Terminals and operators are many: they are counted from when something is stuck there.
-            let wanted = !matches!(word_of(scope), "terminal" | "operator") || stuck();
-            let index = match self.cohort(scope) {
-                Ok(index) => index,
-                Err(index) if wanted && self.payments.len() < COHORTS_MAX => {
-                    self.payments.insert(index, (scope.clone(), Window::default()));
-                    index
-                }
-                Err(_) => continue,
-            };
-            self.payments[index].1.add(at, payments);
+            let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));
+            let wanted = || !matches!(word_of(scope), "terminal" | "operator") || stuck();
+            self.payments.add(scope, payments, wanted);
         }
         for open in self.incidents.iter_mut().filter(|open| cohorts.within(&open.scope)) {
-            open.more.since.0 = open.more.since.0.saturating_add(payments.into());
-        }
-    }
-
-    /// Payments of a cohort in the window, as far as they are known.
-    #[must_use]
-    pub fn begun(&self, scope: &str) -> usize {
-        self.cohort(scope).map_or(0, |index| self.payments[index].1.sum() as usize)
-    }
-
-    /// Where a cohort is counted, or would be.
-    fn cohort(&self, scope: &str) -> Result<usize, usize> {
-        self.payments.binary_search_by(|(known, _)| known.as_str().cmp(scope))
-    }
-
-    /// Forgets payments that are past, and cohorts without any.
-    fn slide(&mut self, now: Instant) {
-        self.payments.retain_mut(|(_, window)| {
-            window.forget(now);
-            window.sum() > 0
-        });
-    }
-
-    /// Telemetry points somewhere.
-    pub fn sign(&mut self, sign: &Sign, at: Instant) {
-        if sign.about.len() > NAME_BYTES_MAX || sign.cause.len() > 16 {
-            return;
-        }
-        let key = (sign.cause.clone(), sign.about.clone());
-        // Shares are those of two minutes, counts those of five (docs/spec/domain.md, section 3).
-        let slot_ms = if matches!(sign.cause.as_str(), "N1" | "N4") { 60_000 } else { WINDOW_MS / 2 };
-        if self.signs.len() >= SIGNS_MAX && !self.signs.iter().any(|(known, _)| *known == key) {
-            let least = self.signs.iter().enumerate().min_by_key(|(_, (_, seen))| (seen.percent > 0, seen.last));
-            least.map(|(index, _)| index).into_iter().for_each(|index| drop(self.signs.remove(index)));
-        }
-        // A new one begins with this slot: the one at the beginning of time is long over.
-        let seen = entry(&mut self.signs, key);
-        seen.slide(at, slot_ms);
-        if sign.strength > 0.0 {
-            seen.percent = seen.percent.max(percent(sign.strength));
-        }
-        seen.last = at;
-        seen.count = seen.count.saturating_add(sign.count.max(0));
-        seen.of = seen.of.saturating_add(sign.of.max(sign.count).max(0));
-        if seen.event.is_none() && !sign.event_id.is_empty() && sign.event_id.len() <= NAME_BYTES_MAX {
-            seen.event = Some((sign.event.clone(), sign.event_id.clone(), sign.event_time));
+            open.since.0 = open.since.0.saturating_add(payments.into());
         }
     }
 
@@ -451,7 +305,7 @@ impl Region {
 
     /// A payment is stuck, or its terminal knows more; gives whether it is new.
     pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
-        let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.more.undecided);
+        let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.undecided);
         if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding == stuck.finding) {
             known.cause.clone_from(&stuck.cause);
             known.percent = percent(stuck.confidence);
@@ -477,9 +331,9 @@ impl Region {
 
     /// Forgets what is past.
     pub fn forget(&mut self, now: Instant, sign_ms: i64) {
-        self.slide(now);
+        self.payments.slide(now);
         self.waiting.retain(|waiting| now - waiting.at < WINDOW_MS);
-        self.signs.retain(|(_, seen)| now - seen.last < sign_ms);
+        self.signs.forget(now, sign_ms);
         self.notices.retain(|notice| notice.until > now);
     }
 
@@ -491,11 +345,11 @@ impl Region {
 
     /// Payments of undecided incidents give way to those that wait.
     pub fn make_room(&mut self) {
-        let undecided: usize = self.incidents.iter().map(|open| open.more.undecided.len()).sum();
+        let undecided: usize = self.incidents.iter().map(|open| open.undecided.len()).sum();
         for _ in WAITING_MAX..self.waiting.len() + undecided {
-            let oldest = |open: &&mut Open| open.more.undecided.first().map_or(Instant::MAX, |first| first.at);
+            let oldest = |open: &&mut Open| open.undecided.first().map_or(Instant::MAX, |first| first.at);
             if let Some(open) = self.incidents.iter_mut().min_by_key(oldest) {
-                open.more.undecided.remove(0);
+                open.undecided.remove(0);
             }
         }
     }
@@ -519,7 +373,8 @@ impl Region {
 }
 
 /// A share as whole percent.
-fn percent(share: f64) -> u8 {
+#[must_use]
+pub fn percent(share: f64) -> u8 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to 0 to 100")]
     let percent = (share * 100.0 + 0.5).clamp(0.0, 100.0) as u8;
     percent

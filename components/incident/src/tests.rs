@@ -7,7 +7,7 @@ use tillwatch_sdk::{
 };
 use tillwatch_wit::contract::{Action, Change, Visit, Wake};
 
-use crate::{IncidentRule, state};
+use crate::{IncidentRule, signs, state, tally};
 
 mod ends;
 mod late;
@@ -566,8 +566,8 @@ fn bounds_hold_whatever_comes() {
     }
     assert!(bench.largest < 64 << 10, "{} bytes of state", bench.largest);
     let region: state::Region = tillwatch_sdk::decode_state(&bench.state).expect("it decodes");
-    assert!(region.waiting.len() < state::WAITING_MAX && region.signs.len() <= state::SIGNS_MAX);
-    assert!(region.payments.len() <= state::COHORTS_MAX);
+    assert!(region.waiting.len() < state::WAITING_MAX && region.signs.len() <= signs::SIGNS_MAX);
+    assert!(region.payments.len() <= tally::COHORTS_MAX);
 }
 
 #[test]

@@ -21,10 +21,9 @@ pub fn heard(region: &mut Region, notice: &Notice, now: Instant) {
     let weight = if of_terminal { 1 } else { WHOLE };
     let covers = |scope: &str| scope == notice.about || cohorts.within(scope);
     if let Some(open) = region.incidents.iter_mut().find(|open| open.maintenance && covers(&open.scope)) {
-        let more = &mut open.more;
-        more.announced =
-            if begins { more.announced.saturating_add(weight) } else { more.announced.saturating_sub(weight) };
-        more.until = if more.announced == 0 { now } else { more.until.max(notice.until) };
+        let announced = open.announced;
+        open.announced = if begins { announced.saturating_add(weight) } else { announced.saturating_sub(weight) };
+        open.until = if open.announced == 0 { now } else { open.until.max(notice.until) };
         open.joined_at = now;
         return;
     }
@@ -45,8 +44,8 @@ pub fn heard(region: &mut Region, notice: &Notice, now: Instant) {
 }
 
 /// The scope of the region itself, where it had payments.
-pub fn home(region: &Region) -> Option<&String> {
-    region.payments.iter().map(|(scope, _)| scope).find(|scope| word_of(scope) == "region")
+pub fn home(region: &Region) -> Option<&str> {
+    region.payments.scopes().find(|scope| word_of(scope) == "region")
 }
 
 /// Of what it is an incident, with the announcements in it. Half of the sites of a region that had payments are the region, all hosts of an
@@ -68,13 +67,13 @@ pub fn scopes(gathering: &Gathering, region: &Region, terminals_min: u64) -> Vec
         } else {
             word
         };
-        let peers = region.payments.iter().filter(|(scope, _)| scope.starts_with(wider)).count();
+        let peers = region.payments.scopes().filter(|scope| scope.starts_with(wider)).count();
         // Hosts that nobody speaks of are well, and gateways speak of each; tills that had payments may have none at this hour.
         let needed = if word == "host:" { peers } else { peers.div_ceil(2) };
         if peers == 0 || places.len() < needed.max(2) {
             scopes.extend(places.into_iter().filter(|(_, count)| *count >= terminals_min).cloned());
         } else if wider == word {
-            return home(region).map(|home| (home.clone(), all(&places))).into_iter().collect();
+            return home(region).map(|home| (home.to_owned(), all(&places))).into_iter().collect();
         } else {
             let acquirer = wider.trim_start_matches(word).trim_end_matches('/');
             scopes.push((format!("acquirer:{acquirer}"), all(&places)));

@@ -94,7 +94,7 @@ pub(crate) fn report(open: &Open, reason: &str, now: Instant) -> Report {
     let (ways, ends) = (ways(&ended), "\n");
     en += &["- Ended: ", &ways, ends].concat();
     zh += &["- 结果:", &ways, ends].concat();
-    for (kind, count) in &open.more.mended {
+    for (kind, count) in &open.mended {
         let (kind, by) = (format!("{kind} {count}"), mends(kind));
         en += &["- Mended: ", &kind, ": ", by.0, ends].concat();
         zh += &["- 恢复:", &kind, ":", by.1, ends].concat();

@@ -87,11 +87,38 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
         Ok(length) => length,
         Err(_) => return Err("the state is larger than 4 GiB".to_owned()),
     };
-    let change = if verdicts.states[start..] == *before {
+    let change = if same(&verdicts.states[start..], before) {
         verdicts.states.truncate(start);
         Change::Keep
     } else {
         Change::Put(length)
     };
     Ok(Verdict { state: change, wake: wake.unwrap_or(Wake::Keep) })
+}
+
+/// Whether two states are the same. Words at a time: `==` compares bytes one by one in WebAssembly, and a region's state has tens of thousands.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let ((ones, one_rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    one.len() == other.len()
+        && ones.iter().zip(others).all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
+        && one_rest == other_rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn states_are_the_same_where_no_byte_differs() {
+        let state: Vec<u8> = (0..40).collect();
+        for length in 0..state.len() {
+            assert!(same(&state[..length], &state.clone()[..length]));
+            assert!(!same(&state[..length], &state[..=length]), "{length}");
+            for place in 0..length {
+                let mut other = state[..length].to_vec();
+                other[place] ^= 128;
+                assert!(!same(&state[..length], &other), "{place} of {length}");
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tillwatch_compensate::Compensate;
 use tillwatch_core::{
     log::Change,
     output::{Data, Finding, Output},
@@ -9,8 +10,16 @@ use tillwatch_core::{
     rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
 };
 use tillwatch_correlate_payment::CorrelatePayment;
+use tillwatch_diagnose_hardware::DiagnoseHardware;
+use tillwatch_diagnose_human::DiagnoseHuman;
+use tillwatch_diagnose_network::DiagnoseNetwork;
+use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_host::{Engine, Host, Limits, Loader, RuleConfig};
-use tillwatch_sdk::native::{Component, Native};
+use tillwatch_incident::IncidentRule;
+use tillwatch_sdk::{
+    Rule,
+    native::{Component, Native},
+};
 
 use crate::{
     machine::{components, timed},
@@ -38,11 +47,10 @@ pub fn component() -> Host {
     Host::new(&[loaded]).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The same rule compiled into this program.
-#[derive(Debug)]
+/// Rules compiled into this program.
 pub struct Inside {
     descriptors: Vec<Descriptor>,
-    rules: Vec<Native<CorrelatePayment>>,
+    rules: Vec<Box<dyn Component>>,
 }
 
 impl Inside {
@@ -61,17 +69,38 @@ impl Inside {
     /// Where the rule does not take them.
     #[must_use]
     pub fn with_settings(copies: usize, settings: &str) -> Self {
-        let rule = || Native::with_settings(settings).unwrap_or_else(|error| panic!("{error}"));
-        let rules: Vec<_> = (0..copies).map(|_| rule()).collect();
-        let descriptors = rules.iter().enumerate().map(|(copy, rule): (usize, &Native<CorrelatePayment>)| {
-            let mut descriptor = rule.describe();
-            if copy > 0 {
-                descriptor.id = format!("{}-{copy}", descriptor.id);
-            }
-            descriptor
-        });
-        Self { descriptors: descriptors.collect(), rules }
+        let mut inside = Self::of((0..copies).map(|_| native::<CorrelatePayment>(settings)).collect());
+        for (copy, descriptor) in inside.descriptors.iter_mut().enumerate().skip(1) {
+            descriptor.id = format!("{}-{copy}", descriptor.id);
+        }
+        inside
     }
+
+    /// The built-in rules of these ids with their default settings, in their order.
+    ///
+    /// # Panics
+    /// Never: rules take their defaults.
+    #[must_use]
+    pub fn built_in(ids: &[&str]) -> Self {
+        let all = [
+            native::<CorrelatePayment>("{}"),
+            native::<Compensate>("{}"),
+            native::<DiagnoseNetwork>("{}"),
+            native::<DiagnoseHardware>("{}"),
+            native::<DiagnoseSoftware>("{}"),
+            native::<DiagnoseHuman>("{}"),
+            native::<IncidentRule>("{}"),
+        ];
+        Self::of(all.into_iter().filter(|rule| ids.contains(&rule.describe().id.as_str())).collect())
+    }
+
+    fn of(rules: Vec<Box<dyn Component>>) -> Self {
+        Self { descriptors: rules.iter().map(|rule| rule.describe()).collect(), rules }
+    }
+}
+
+fn native<R: Rule + 'static>(settings: &str) -> Box<dyn Component> {
+    Box::new(Native::<R>::with_settings(settings).unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl Rules for Inside {

@@ -1,6 +1,6 @@
 //! What was opened as `undetermined`, and explained by what came later.
 
-use tillwatch_sdk::{Rule as _, decode_state, encode_state};
+use tillwatch_sdk::decode_state;
 
 use super::*;
 
@@ -105,22 +105,11 @@ fn the_payments_that_are_kept_have_the_room_of_those_that_wait() {
         behind_h1().for_each(|till| bench.stuck(till, number, "no-answer"));
     }
     let region: state::Region = decode_state(&bench.state).expect("it decodes");
-    let kept: usize = region.more.iter().map(|more| more.undecided.len()).sum();
+    let kept: usize = region.incidents.iter().map(|open| open.undecided.len()).sum();
     assert_eq!(kept + region.waiting.len(), state::WAITING_MAX);
     assert!(bench.largest < 64 << 10, "{} bytes of state", bench.largest);
     let told = bench.told.len();
     refused(&mut bench);
     bench.pass(15_000);
     assert_eq!(bench.told.len() - told, state::WAITING_MAX, "the oldest keep what they were told");
-}
-
-#[test]
-fn a_state_of_format_1_is_read() {
-    let bench = unexplained();
-    let mut region: state::Region = decode_state(&bench.state).expect("it decodes");
-    region.more.clear();
-    let today = encode_state(&region).expect("it encodes");
-    let before = today.strip_suffix(&[0, 0]).expect("two lists that are empty");
-    let read = IncidentRule::migrate(1, before).expect("it is known");
-    assert_eq!(decode_state::<state::Region>(&read), Ok(region));
 }

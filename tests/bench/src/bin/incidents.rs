@@ -12,6 +12,7 @@ use tillwatch::{
     wiring,
 };
 use tillwatch_bench::{
+    engine::Inside,
     figure::{Figure, Reach, Teller, percentile},
     machine::{components, resident_bytes, timed},
 };
@@ -21,6 +22,7 @@ use tillwatch_core::{
     log::{RawRecord, Topic},
     output::{Data, Output},
     partition::{Body, Partition, Record},
+    rules::Rules,
     stage::{Passed, Stage},
 };
 use tillwatch_host::{Host, Loaded};
@@ -44,6 +46,9 @@ struct Options {
     /// Regions that the sites are in; an incident's cohorts meet in one
     #[arg(long, default_value_t = 4)]
     regions: u32,
+    /// Rules compiled into this program in place of components: for a profiler
+    #[arg(long)]
+    native: bool,
     /// Seconds of the fleet's day
     #[arg(long, default_value_t = 240)]
     seconds: u32,
@@ -73,26 +78,31 @@ impl Options {
 /// One partition of a stage with its rules.
 struct Running {
     partition: Partition,
-    host: Host,
+    rules: Box<dyn Rules>,
     records: Vec<Record>,
     changes: Vec<tillwatch_core::log::Change>,
     taken: Duration,
 }
 
 impl Running {
-    fn new(config: &Config, loaded: &[Arc<Loaded>], stage: Stage) -> Self {
-        let mut host = Host::new(&rules::of_stage(loaded, stage)).unwrap_or_else(|error| panic!("{error}"));
-        let descriptors = tillwatch_core::rules::Rules::descriptors(&host).to_vec();
+    fn new(options: &Options, config: &Config, loaded: &[Arc<Loaded>], stage: Stage) -> Self {
+        let loaded = rules::of_stage(loaded, stage);
+        let mut rules: Box<dyn Rules> = if options.native {
+            let ids: Vec<&str> = loaded.iter().map(|rule| rule.descriptor().id.as_str()).collect();
+            Box::new(Inside::built_in(&ids))
+        } else {
+            Box::new(Host::new(&loaded).unwrap_or_else(|error| panic!("{error}")))
+        };
         let settings = wiring::settings_of(config, stage);
-        let mut partition = Partition::new(0, settings, &descriptors).expect("the rules fit together");
-        partition.resume(None, &mut host).expect("there is nothing to migrate");
-        Self { partition, host, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO }
+        let mut partition = Partition::new(0, settings, rules.descriptors()).expect("the rules fit together");
+        partition.resume(None, &mut *rules).expect("there is nothing to migrate");
+        Self { partition, rules, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO }
     }
 
     /// What has come so far: order, rules, state, timers, outputs and changes.
     fn step(&mut self, out: &mut Vec<Output>) -> Duration {
         let ((), took) = timed(|| {
-            self.partition.step(&mut self.records, &mut self.host, out).expect("no stall");
+            self.partition.step(&mut self.records, &mut *self.rules, out).expect("no stall");
             self.partition.changes(&mut self.changes);
         });
         self.changes.clear();
@@ -110,7 +120,7 @@ fn first(
     loaded: &[Arc<Loaded>],
     mut told: impl FnMut(Vec<Output>, Instant),
 ) -> (u64, Duration) {
-    let mut running = Running::new(config, loaded, Stage::First);
+    let mut running = Running::new(options, config, loaded, Stage::First);
     let settings = wiring::settings(config);
     let mut decoder = Decoder::new(&settings.topic, &settings.limits);
     let mut fleet = options.fleet();
@@ -164,7 +174,7 @@ fn main() {
     }
 
     let before = resident_bytes();
-    let mut later = Running::new(&config, &loaded, Stage::Second);
+    let mut later = Running::new(&options, &config, &loaded, Stage::Second);
     let settings = wiring::settings_of(&config, Stage::Second);
     let mut decoder = Decoder::of(Stage::Second, &settings.topic, &settings.limits);
     let (mut next, mut evidence, mut waits, mut opened, mut told, mut grown) = (0, 0_u64, Vec::new(), 0, 0_u64, 0);
