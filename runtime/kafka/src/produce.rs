@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     context::{Pulse, Sender},
     error,
-    wait::Deadline,
+    wait::{self, Deadline},
 };
 
 /// An idempotent producer; records of one key keep their order.
@@ -65,7 +65,7 @@ impl Producer {
                 return Err(self.pulse.explain(&failure, &format!("producing to {topic}")));
             }
             record = back;
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
             self.delivered()?;
         }
     }
@@ -77,7 +77,7 @@ impl Producer {
     pub fn flush(&mut self, wait: Duration) -> Result<(), LogError> {
         let deadline = Deadline::after(wait);
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
             self.delivered()?;
             if deadline.over() {
                 let what = format!("{} records are not acknowledged yet", self.producer.in_flight_count());

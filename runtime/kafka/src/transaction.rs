@@ -25,7 +25,7 @@ use crate::{
     context::{Pulse, Sender},
     error,
     position::MARK,
-    wait::Deadline,
+    wait::{self, Deadline},
 };
 
 /// How a transaction ended.
@@ -128,8 +128,9 @@ impl Transactions {
             self.produce(config, commit, offsets, deadline)?;
         }
         // `flush` would cost 100 ms: its inner poll runs to its time-out.
+        self.producer.poll(Duration::ZERO);
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
             self.delivered()?;
             if deadline.over() {
                 let why = format!("the broker did not acknowledge all records within {} ms", self.patience.as_millis());
@@ -143,7 +144,7 @@ impl Transactions {
         loop {
             match self.producer.send_offsets_to_transaction(offsets, metadata, deadline.left()) {
                 Ok(()) => return Ok(()),
-                Err(error) if retriable(&error) && !deadline.over() => self.producer.poll(Duration::from_millis(1)),
+                Err(error) if retriable(&error) && !deadline.over() => wait::look(&self.producer),
                 // The request may still be under way: an abort would race with it.
                 Err(error) if retriable(&error) => {
                     return Err(Fault::Broken { why: format!("sending offsets: {error}"), fenced: false });
@@ -214,7 +215,7 @@ impl Transactions {
                 return Err(Fault::Broken { why, fenced: false });
             }
             record = back;
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
         }
     }
 
@@ -248,7 +249,7 @@ impl Transactions {
                 return Outcome::Unknown { why, fenced: is_fence(&failure) };
             }
             asked_before = true;
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
         }
     }
 
@@ -260,7 +261,7 @@ impl Transactions {
         }
         self.producer.purge(PurgeConfig::default().queue().inflight());
         while self.producer.in_flight_count() > 0 && !deadline.over() {
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
         }
         loop {
             let Err(failure) = self.producer.abort_transaction(deadline.left()) else {
@@ -270,7 +271,7 @@ impl Transactions {
             if !retriable(&failure) || deadline.over() {
                 return Outcome::Broken { why: format!("{why}; aborting: {failure}"), fenced: is_fence(&failure) };
             }
-            self.producer.poll(Duration::from_millis(1));
+            wait::look(&self.producer);
         }
     }
 }

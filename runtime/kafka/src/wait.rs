@@ -1,6 +1,22 @@
-//! The one place where this crate looks at a clock: how long to go on waiting for a broker. No time read here reaches an output.
+//! The one place where this crate looks at a clock: how long to go on waiting for a broker, and how often to look. No time read here reaches an output.
 
 use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, ProducerContext};
+
+/// How often a producer is asked for what became of its records, while nothing else is to be done.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
+
+/// Lets the broker get on, and takes in what became of records. [`BaseProducer::poll`] with a time-out asks again and again for
+/// the whole of its last millisecond, on the processor that the broker may be waiting for.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "nobody but the broker knows when it answers, and its client only tells who asks"
+)]
+pub(crate) fn look<C: ProducerContext>(producer: &BaseProducer<C>) {
+    std::thread::sleep(LOOK_EVERY);
+    producer.poll(Duration::ZERO);
+}
 
 /// An end to waiting.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ use tillwatch_core::{
 };
 
 use crate::{
-    broker::{ANSWER_MAX, client},
+    broker::{ANSWER_MAX, client, look},
     machine::now,
     traffic::MISSING_EVERY,
 };
@@ -98,8 +98,9 @@ impl Loop<'_> {
     }
 
     fn commit(&self, next: &std::collections::BTreeMap<i32, i64>) -> Result<()> {
+        self.producer.poll(Duration::ZERO);
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            look(&self.producer);
         }
         let mut offsets = TopicPartitionList::new();
         for (partition, offset) in next {
@@ -134,6 +135,6 @@ fn send(producer: &BaseProducer, to: &str, message: &BorrowedMessage<'_>) -> Res
         let Err((error, back)) = producer.send(record) else { return Ok(()) };
         ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "producing to {to}: {error}");
         record = back;
-        producer.poll(Duration::from_millis(1));
+        look(producer);
     }
 }

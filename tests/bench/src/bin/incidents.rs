@@ -112,14 +112,27 @@ impl Running {
     }
 }
 
-/// Runs the fleet's events through the first stage, a second at a time; `told` gets the evidence of each with the watermark. Gives the events and
-/// the time that the stage took.
+/// What a stage did.
+struct Done {
+    events: u64,
+    taken: Duration,
+    visits: u64,
+    calls: u64,
+}
+
+impl Done {
+    fn ns_per_event(&self) -> f64 {
+        self.taken.as_nanos() as f64 / self.events as f64
+    }
+}
+
+/// Runs the fleet's events through the first stage, a second at a time; `told` gets the evidence of each with the watermark.
 fn first(
     options: &Options,
     config: &Config,
     loaded: &[Arc<Loaded>],
     mut told: impl FnMut(Vec<Output>, Instant),
-) -> (u64, Duration) {
+) -> Done {
     let mut running = Running::new(options, config, loaded, Stage::First);
     let settings = wiring::settings(config);
     let mut decoder = Decoder::new(&settings.topic, &settings.limits);
@@ -136,7 +149,8 @@ fn first(
         out.retain(|output| output.data.topic() == Topic::Evidence);
         told(out, running.partition.watermark());
     }
-    (events, running.taken)
+    let counters = running.partition.counters();
+    Done { events, taken: running.taken, visits: counters.visits, calls: counters.calls }
 }
 
 /// The evidence as records of the second stage's log.
@@ -165,11 +179,10 @@ fn main() {
         options.teller.tell(&Figure { name, value, unit, reach: Reach::Nothing, how });
     };
 
-    let (plain_events, plain) = first(&options, &config, &some(&["correlate-payment"]), |_, _| {});
-    let cost = |taken: Duration, events: u64| taken.as_nanos() as f64 / events as f64;
+    let plain = first(&options, &config, &some(&["correlate-payment"]), |_, _| {});
     for id in DIAGNOSIS {
-        let (events, with) = first(&options, &config, &some(&["correlate-payment", id]), |_, _| {});
-        let more = cost(with, events) - cost(plain, plain_events);
+        let with = first(&options, &config, &some(&["correlate-payment", id]), |_, _| {});
+        let more = with.ns_per_event() - plain.ns_per_event();
         tell(format!("{id}-ns-per-event"), more, "ns", "beside correlate-payment, all events, telemetry included");
     }
 
@@ -178,7 +191,7 @@ fn main() {
     let settings = wiring::settings_of(&config, Stage::Second);
     let mut decoder = Decoder::of(Stage::Second, &settings.topic, &settings.limits);
     let (mut next, mut evidence, mut waits, mut opened, mut told, mut grown) = (0, 0_u64, Vec::new(), 0, 0_u64, 0);
-    let (events, _) = first(&options, &config, &loaded, |out, at| {
+    let all = first(&options, &config, &loaded, |out, at| {
         evidence += out.len() as u64;
         read_back(&out, &mut decoder, at, &mut next, &mut later.records);
         later.records.push(Record { offset: next, ingest: at, body: Body::Passed(Passed { input: 0, inputs: 1, at }) });
@@ -191,14 +204,18 @@ fn main() {
         }
         grown = grown.max(later.partition.gauges().keys);
     });
+    let how = "every built-in rule of the first stage";
+    tell("first-stage-ns-per-event".to_owned(), all.ns_per_event(), "ns", how);
+    tell("first-stage-visits-per-call".to_owned(), all.visits as f64 / all.calls as f64, "visits", how);
     assert!(opened > 0 && told > 0, "the overloaded host is found: {opened} incidents, {told} payments told");
     waits.sort_by(f64::total_cmp);
-    tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / events as f64, "records", "all rules");
-    tell("second-stage-ns-per-evidence".to_owned(), cost(later.taken, evidence), "ns", "rule incident as a component");
+    tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / all.events as f64, "records", "all rules");
+    let per_evidence = later.taken.as_nanos() as f64 / evidence as f64;
+    tell("second-stage-ns-per-evidence".to_owned(), per_evidence, "ns", "rule incident as a component");
     let how = "work for a second's evidence of the whole fleet, on one core";
     tell("second-stage-lag-p50-ms".to_owned(), percentile(&waits, 50), "ms", how);
     tell("second-stage-lag-max-ms".to_owned(), percentile(&waits, 100), "ms", how);
-    let how = format!("whole process, first stage and fleet included, after {events} events; {grown} regions");
+    let how = format!("whole process, first stage and fleet included, after {} events; {grown} regions", all.events);
     let memory = resident_bytes().saturating_sub(before) as f64 / f64::from(1 << 20);
     tell("both-stages-memory-mb".to_owned(), memory, "MB", &how);
     let how = format!("one host, whose terminals are in {grown} regions: an incident in each");
