@@ -37,6 +37,7 @@ impl Rule for DiagnoseHardware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] = &[
         "pos.print.result",
         "pos.scan.result",

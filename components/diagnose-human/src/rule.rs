@@ -40,6 +40,7 @@ impl Rule for DiagnoseHuman {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",

@@ -39,6 +39,7 @@ impl Rule for DiagnoseNetwork {
     const ID: &'static str = "diagnose-network";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -251,14 +252,14 @@ impl DiagnoseNetwork {
 
     /// Maintenance has an end that nobody has told: it is taken to last for `maintenance_ms`, and is announced again while it goes on.
     fn notice(&self, till: &mut Till, about: String, now: Instant, out: &mut Out<'_>) {
-        let region = &till.collector.cohorts().region;
+        let region = till.collector.region();
         till.maintenance.retain(|(_, until)| now < *until);
         if till.maintenance.len() >= REGIONS_MAX || till.maintenance.iter().any(|(known, _)| known == region) {
             return;
         }
         let until = now.saturating_add(self.settings.maintenance_ms);
-        till.maintenance.push((region.clone(), until));
-        out.derive(Notice { cohorts: till.collector.cohorts().clone(), about, from: now, until }.derived());
+        till.maintenance.push((region.to_owned(), until));
+        out.derive(Notice { cohorts: till.collector.cohorts(), about, from: now, until }.derived());
     }
 
     /// A finding about a payment is open, or its cause is known. A warning is nothing that is stuck, and no sign of the host either: whatever
@@ -271,7 +272,7 @@ impl DiagnoseNetwork {
         }
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let stuck = Stuck {
-            cohorts: till.collector.cohorts().clone(),
+            cohorts: till.collector.cohorts(),
             finding: finding.to_owned(),
             kind: kind.to_owned(),
             txn: txn.to_owned(),
@@ -288,7 +289,7 @@ impl DiagnoseNetwork {
         let (Some(finding), Some(kind), Some(_)) = (visit.finding(), visit.kind(), visit.txn()) else { return };
         if self.settings.stuck_kinds.iter().any(|known| known == kind) {
             let ended = Ended {
-                cohorts: till.collector.cohorts().clone(),
+                cohorts: till.collector.cohorts(),
                 finding: finding.to_owned(),
                 kind: kind.to_owned(),
                 resolution: visit.resolution().unwrap_or_default().to_owned(),
@@ -302,9 +303,9 @@ impl DiagnoseNetwork {
 /// Maintenance that was announced is over.
 fn over(till: &mut Till, about: String, now: Instant, out: &mut Out<'_>) {
     let known = till.maintenance.len();
-    till.maintenance.retain(|(region, _)| *region != till.collector.cohorts().region);
+    till.maintenance.retain(|(region, _)| region.as_str() != till.collector.region());
     if till.maintenance.len() < known {
-        out.derive(Notice { cohorts: till.collector.cohorts().clone(), about, from: now, until: now }.derived());
+        out.derive(Notice { cohorts: till.collector.cohorts(), about, from: now, until: now }.derived());
     }
 }
 

@@ -33,6 +33,7 @@ impl Rule for DiagnoseSoftware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] =
         &["pos.payment.response", "pos.app.state", "pos.net.sample", "pos.batch.result", "pos.finding.raised"];
     const FIELDS: &'static [FieldId] = &[

@@ -1,7 +1,5 @@
 //! What a rule has seen of its terminal and not yet told: kept in the rule's state, told once an interval.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
@@ -62,15 +60,43 @@ pub struct Kind<'a> {
     pub percent: u8,
 }
 
-/// What was seen of one sign.
+/// What was seen of one sign. Its texts lie one behind the other: each of its own would be made and dropped at every visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
+    /// Cause and name of the sign; type and id of the first event that says so.
+    texts: String,
+    /// Bytes of the first three.
+    lengths: (u16, u16, u16),
     percent: u8,
     count: u32,
     of: u32,
     value: Option<i64>,
-    /// The first event that says so: type, id, time.
-    event: Option<(String, String, Instant)>,
+    event_time: Instant,
+}
+
+impl Seen {
+    fn new(cause: &str, what: &str) -> Self {
+        Self { texts: [cause, what].concat(), lengths: (length(cause), length(what), 0), ..Self::default() }
+    }
+
+    /// Cause, name, type and id of the event; empty where there is none.
+    fn texts(&self) -> [&str; 4] {
+        let (cause, what, event) = self.lengths;
+        let (cause, rest) = self.texts.split_at(cause.into());
+        let (what, rest) = rest.split_at(what.into());
+        let (event, id) = rest.split_at(event.into());
+        [cause, what, event, id]
+    }
+
+    fn key(&self) -> (&str, &str) {
+        let [cause, what, ..] = self.texts();
+        (cause, what)
+    }
+}
+
+fn length(name: &str) -> u16 {
+    u16::try_from(name.len())
+        .expect("invariant: names are bounded, and types of events and causes are names of this project")
 }
 
 /// What was seen since it was last told.
@@ -79,14 +105,52 @@ struct Open {
     since: Instant,
     due: Instant,
     payments: u32,
-    /// By cause and name.
-    signs: BTreeMap<(String, String), Seen>,
+    /// By cause and name, in their order.
+    signs: Vec<Seen>,
+}
+
+/// Names of cohorts: terminal, region, site, acquirer, host, operator and version, one behind the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Names {
+    texts: String,
+    ends: [u16; 7],
+}
+
+impl Names {
+    fn start(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends[before].into())
+    }
+
+    fn get(&self, index: usize) -> &str {
+        &self.texts[self.start(index)..self.ends[index].into()]
+    }
+
+    fn set(&mut self, index: usize, name: &str) {
+        let (start, before) = (self.start(index), length(self.get(index)));
+        self.texts.replace_range(start..self.ends[index].into(), name);
+        for end in &mut self.ends[index..] {
+            *end = *end + length(name) - before;
+        }
+    }
+
+    fn cohorts(&self) -> Cohorts {
+        let name = |index| self.get(index).to_owned();
+        Cohorts {
+            terminal: name(0),
+            region: name(1),
+            site: name(2),
+            acquirer: name(3),
+            host: name(4),
+            operator: name(5),
+            app_version: name(6),
+        }
+    }
 }
 
 /// Collects evidence of one terminal in a rule's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collector {
-    cohorts: Cohorts,
+    names: Names,
     open: Option<Box<Open>>,
 }
 
@@ -105,27 +169,27 @@ impl Collector {
             visit.app_version(),
         ];
         let said = said.map(|name| name.filter(|name| name.len() <= NAME_BYTES_MAX));
-        let pairs = |cohorts: &mut Cohorts, each: &mut dyn FnMut(&mut String, &str)| {
-            let Cohorts { terminal, region, site, acquirer, host, operator, app_version } = cohorts;
-            let known = [terminal, region, site, acquirer, host, operator, app_version];
-            for (known, said) in known.into_iter().zip(said) {
-                if let Some(said) = said.filter(|said| *said != known.as_str()) {
-                    each(known, said);
-                }
-            }
-        };
-        let mut changed = false;
-        pairs(&mut self.cohorts, &mut |known, _| changed |= !known.is_empty());
-        if changed {
+        let news = |names: &Names, index: usize| said[index].filter(|said| *said != names.get(index));
+        if (0..said.len()).any(|index| news(&self.names, index).is_some() && !self.names.get(index).is_empty()) {
             self.tell(visit.at(), out);
         }
-        pairs(&mut self.cohorts, &mut |known, said| said.clone_into(known));
+        for index in 0..said.len() {
+            if let Some(name) = news(&self.names, index) {
+                self.names.set(index, name);
+            }
+        }
     }
 
     /// What the terminal belongs to.
     #[must_use]
-    pub fn cohorts(&self) -> &Cohorts {
-        &self.cohorts
+    pub fn cohorts(&self) -> Cohorts {
+        self.names.cohorts()
+    }
+
+    /// Its region; empty where it is not known.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.names.get(1)
     }
 
     /// When it has to be told; none: nothing was seen.
@@ -160,20 +224,26 @@ impl Collector {
         value: Option<i64>,
     ) {
         let open = self.open(if count > 0 { pace.interval_ms } else { pace.calm_ms }, visit);
-        let key = (kind.cause.to_owned(), kind.what.to_owned());
-        if !open.signs.contains_key(&key) && (open.signs.len() == SIGNS_MAX || kind.what.len() > NAME_BYTES_MAX) {
-            return;
-        }
-        let seen = open.signs.entry(key).or_default();
+        let index = match open.signs.binary_search_by(|seen| seen.key().cmp(&(kind.cause, kind.what))) {
+            Ok(index) => index,
+            Err(_) if open.signs.len() == SIGNS_MAX || kind.what.len() > NAME_BYTES_MAX => return,
+            Err(index) => {
+                open.signs.insert(index, Seen::new(kind.cause, kind.what));
+                index
+            }
+        };
+        let seen = &mut open.signs[index];
         seen.percent = seen.percent.max(kind.percent);
         seen.count = seen.count.saturating_add(count);
         seen.of = seen.of.saturating_add(of);
         seen.value = seen.value.max(value);
         if count > 0
-            && seen.event.is_none()
+            && seen.lengths.2 == 0
             && let Some(id) = visit.id().filter(|id| id.len() <= NAME_BYTES_MAX)
         {
-            seen.event = Some((visit.event().to_owned(), id.to_owned(), visit.time()));
+            seen.texts.push_str(visit.event());
+            seen.texts.push_str(id);
+            (seen.lengths.2, seen.event_time) = (length(visit.event()), visit.time());
         }
     }
 
@@ -187,19 +257,19 @@ impl Collector {
     /// Tells what was seen, and begins anew.
     pub fn tell(&mut self, until: Instant, out: &mut Out<'_>) {
         let Some(open) = self.open.take() else { return };
+        let cohorts = self.cohorts();
         if open.payments > 0 {
-            let census =
-                Census { cohorts: self.cohorts.clone(), payments: i64::from(open.payments), from: open.since, until };
-            out.derive(census.derived());
+            let payments = i64::from(open.payments);
+            out.derive(Census { cohorts: cohorts.clone(), payments, from: open.since, until }.derived());
         }
-        for ((cause, what), seen) in open.signs {
+        for seen in open.signs {
             let strength = f64::from(seen.percent) / 100.0;
-            let (event, event_id, event_time) = seen.event.unwrap_or_default();
+            let [cause, what, event, event_id] = seen.texts().map(str::to_owned);
             #[allow(clippy::cast_precision_loss, reason = "measurements of a till are small")]
             let value = seen.value.unwrap_or(0) as f64;
             let sign = Sign {
-                about: about(&cause, &self.cohorts),
-                cohorts: self.cohorts.clone(),
+                about: about(&cause, &cohorts),
+                cohorts: cohorts.clone(),
                 cause,
                 what,
                 strength: if seen.count > 0 { strength } else { -strength },
@@ -208,7 +278,7 @@ impl Collector {
                 value,
                 event,
                 event_id,
-                event_time,
+                event_time: seen.event_time,
             };
             out.derive(sign.derived());
         }
@@ -270,6 +340,19 @@ mod tests {
             assert_eq!(about(cause, &alone), "terminal:T");
         }
         assert_eq!(about("N4", &Cohorts { host: String::new(), ..cohorts() }), "acquirer:A");
+    }
+
+    #[test]
+    fn a_name_that_changes_leaves_the_others_as_they_are() {
+        let mut names = Names::default();
+        assert_eq!(names.cohorts(), Cohorts::default());
+        for (index, name) in ["T", "R", "S", "A", "h", "o", "v"].into_iter().enumerate().rev() {
+            names.set(index, "a longer one, 店");
+            names.set(index, name);
+        }
+        assert_eq!(names.cohorts(), cohorts());
+        names.set(3, "");
+        assert_eq!(names.cohorts(), Cohorts { acquirer: String::new(), ..cohorts() });
     }
 
     #[test]
