@@ -158,25 +158,34 @@ impl Collector {
     /// Learns the cohorts from an event's common fields; the host is the last one of which a gateway told. What was collected in the company
     /// before is told first, so that each record speaks of one. `terminal` is empty for events that are about none.
     pub fn learn(&mut self, terminal: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
-        let terminal = Some(terminal).filter(|terminal| !terminal.is_empty());
         let said = [
-            terminal,
-            visit.region(),
-            visit.site(),
-            visit.acquirer(),
-            visit.host(),
-            visit.operator(),
-            visit.app_version(),
+            terminal.as_bytes(),
+            visit.piece_of(FieldId::REGION),
+            visit.piece_of(FieldId::SITE),
+            visit.piece_of(FieldId::ACQUIRER),
+            visit.piece_of(FieldId::HOST),
+            visit.piece_of(FieldId::OPERATOR),
+            visit.piece_of(FieldId::APP_VERSION),
         ];
-        let said = said.map(|name| name.filter(|name| name.len() <= NAME_BYTES_MAX));
-        let news = |names: &Names, index: usize| said[index].filter(|said| *said != names.get(index));
-        if (0..said.len()).any(|index| news(&self.names, index).is_some() && !self.names.get(index).is_empty()) {
+        let (mut start, mut news, mut moved) = (0, false, false);
+        // Most events say what is known; bytes are compared, and what is the same is no text again.
+        let differs: [bool; 7] = std::array::from_fn(|index| {
+            let (name, end) = (said[index], usize::from(self.names.ends[index]));
+            let known = &self.names.texts.as_bytes()[start..end];
+            start = end;
+            let differs = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != known;
+            (news, moved) = (news | differs, moved | (differs && !known.is_empty()));
+            differs
+        });
+        if !news {
+            return;
+        }
+        if moved {
             self.tell(visit.at(), out);
         }
-        for index in 0..said.len() {
-            if let Some(name) = news(&self.names, index) {
-                self.names.set(index, name);
-            }
+        for index in (0..said.len()).filter(|index| differs[*index]) {
+            let name = std::str::from_utf8(said[index]).expect("invariant: the host hands on UTF-8");
+            self.names.set(index, name);
         }
     }
 
