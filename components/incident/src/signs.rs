@@ -43,7 +43,16 @@ pub struct Seen {
 impl Seen {
     const BYTES: usize = 4 * 4 + 1 + 3 * 8 + 3;
 
-    fn read(row: [u8; Self::BYTES]) -> Self {
+    fn lengths(row: &[u8; Self::BYTES]) -> [u8; 3] {
+        cells(&row[41..])
+    }
+
+    /// What gives way first is least: says that all is well, and was seen longest ago.
+    fn standing(row: &[u8; Self::BYTES]) -> (bool, Instant) {
+        (row[16] > 0, Instant::from_le_bytes(cells(&row[25..])))
+    }
+
+    fn read(row: &[u8; Self::BYTES]) -> Self {
         let number = |at: usize| u32::from_le_bytes(cells(&row[at..]));
         let instant = |at: usize| Instant::from_le_bytes(cells(&row[at..]));
         Self {
@@ -54,7 +63,7 @@ impl Seen {
             since: instant(17),
             last: instant(25),
             event_time: instant(33),
-            lengths: cells(&row[41..]),
+            lengths: Self::lengths(row),
         }
     }
 
@@ -116,31 +125,26 @@ impl Signs {
         self.0.is_empty()
     }
 
-    fn seen(&self, row: usize) -> Seen {
-        Seen::read(self.0.cells(row))
-    }
-
     /// Those of a cause.
     pub fn of(&self, cause: &str) -> impl Iterator<Item = Of<'_>> {
-        (0..self.len()).filter(move |row| self.is_of(*row, cause)).map(|row| {
-            let seen = self.seen(row);
+        let of_it = |text: &[u8], row: &[u8; Seen::BYTES]| {
+            usize::from(Seen::lengths(row)[0]) == cause.len() && text.starts_with(cause.as_bytes())
+        };
+        let rows = self.0.iter().enumerate().filter(move |(_, (text, row))| of_it(text, row));
+        rows.map(|(number, (_, row))| {
+            let seen = Seen::read(row);
             let [cause, about, event] = seen.lengths.map(usize::from);
-            let (about, event_and_id) = self.0.text(row)[cause..].split_at(about);
+            let (about, event_and_id) = self.0.text(number)[cause..].split_at(about);
             Of { about, seen, event: event_and_id.split_at(event) }
         })
     }
 
-    fn is_of(&self, row: usize, cause: &str) -> bool {
-        usize::from(self.seen(row).lengths[0]) == cause.len() && self.0.text(row).starts_with(cause)
-    }
-
     fn find(&self, cause: &str, about: &str) -> Option<usize> {
-        let is_it = |row: &usize| {
-            let [of, long, _] = self.seen(*row).lengths.map(usize::from);
-            let text = self.0.text(*row).as_bytes();
-            &text[..of] == cause.as_bytes() && &text[of..of + long] == about.as_bytes()
-        };
-        (0..self.len()).find(is_it)
+        let (cause, about) = (cause.as_bytes(), about.as_bytes());
+        self.0.iter().position(|(text, row)| {
+            let [of, long, _] = Seen::lengths(row).map(usize::from);
+            of == cause.len() && long == about.len() && text.starts_with(cause) && text[of..].starts_with(about)
+        })
     }
 
     /// Telemetry points somewhere.
@@ -149,7 +153,7 @@ impl Signs {
             return;
         }
         let row = self.find(&sign.cause, &sign.about).unwrap_or_else(|| self.begin(&sign.cause, &sign.about));
-        let mut seen = self.seen(row);
+        let mut seen = Seen::read(&self.0.cells(row));
         // Shares are those of two minutes, counts those of five (docs/spec/domain.md, section 3). A new one begins with this slot: the one at
         // the beginning of time is long over.
         seen.slide(at, if matches!(sign.cause.as_str(), "N1" | "N4") { 60_000 } else { crate::tally::WINDOW_MS / 2 });
@@ -175,11 +179,8 @@ impl Signs {
     /// A new one, the last.
     fn begin(&mut self, cause: &str, about: &str) -> usize {
         if self.len() >= SIGNS_MAX {
-            let standing = |row: &usize| {
-                let seen = self.seen(*row);
-                (seen.percent > 0, seen.last)
-            };
-            (0..self.len()).min_by_key(standing).into_iter().for_each(|least| self.0.remove(least));
+            let standing = self.0.iter().map(|(_, row)| Seen::standing(row)).enumerate();
+            standing.min_by_key(|(_, standing)| *standing).into_iter().for_each(|(least, _)| self.0.remove(least));
         }
         let row = self.len();
         self.0.insert(row, cause);
@@ -190,7 +191,7 @@ impl Signs {
 
     /// Forgets what is past.
     pub fn forget(&mut self, now: Instant, sign_ms: i64) {
-        self.0.retain(|row| now - Seen::read(row).last < sign_ms);
+        self.0.retain(|row| now - Seen::standing(&row).1 < sign_ms);
     }
 }
 

@@ -128,7 +128,7 @@ impl Transactions {
             self.produce(config, commit, offsets, deadline)?;
         }
         // `flush` would cost 100 ms: its inner poll runs to its time-out.
-        self.producer.poll(Duration::ZERO);
+        wait::take_in(&self.producer);
         while self.producer.in_flight_count() > 0 {
             wait::look(&self.producer);
             self.delivered()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 /// How often a producer is asked for what became of its records, while nothing else is to be done.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
@@ -15,7 +15,18 @@ const LOOK_EVERY: Duration = Duration::from_micros(500);
 )]
 pub(crate) fn look<C: ProducerContext>(producer: &BaseProducer<C>) {
     std::thread::sleep(LOOK_EVERY);
-    producer.poll(Duration::ZERO);
+    take_in(producer);
+}
+
+/// Takes in all that is known by now of what became of records: one call takes in one batch.
+pub(crate) fn take_in<C: ProducerContext>(producer: &BaseProducer<C>) {
+    loop {
+        let before = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() == before {
+            return;
+        }
+    }
 }
 
 /// An end to waiting.

@@ -19,7 +19,7 @@ use tillwatch_core::{
 };
 
 use crate::{
-    broker::{ANSWER_MAX, client, look},
+    broker::{ANSWER_MAX, client, look, take_in},
     machine::now,
     traffic::MISSING_EVERY,
 };
@@ -98,7 +98,7 @@ impl Loop<'_> {
     }
 
     fn commit(&self, next: &std::collections::BTreeMap<i32, i64>) -> Result<()> {
-        self.producer.poll(Duration::ZERO);
+        take_in(&self.producer);
         while self.producer.in_flight_count() > 0 {
             look(&self.producer);
         }

@@ -140,7 +140,7 @@ impl Feeder {
 
     /// Serves the client between sends.
     pub fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        take_in(&self.producer);
     }
 
     /// Waits until everything is acknowledged.
@@ -162,7 +162,18 @@ impl Feeder {
 /// Lets the broker get on and takes in its answers, as the runtime does: a time-out of a millisecond would be asked for in a loop.
 pub fn look(producer: &BaseProducer) {
     pause(Duration::from_micros(500));
-    producer.poll(Duration::ZERO);
+    take_in(producer);
+}
+
+/// Takes in what is known by now of what became of records; one call of `poll` takes in one batch.
+pub fn take_in(producer: &BaseProducer) {
+    loop {
+        let before = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() == before {
+            return;
+        }
+    }
 }
 
 /// How far a consumer group has come on a topic, as anyone can see.
