@@ -156,7 +156,7 @@ fn sure(points: i64) -> u8 {
 #[must_use]
 pub fn announced(notices: &[Announced], scope: &str, members: &[&Waiting], now: Instant) -> bool {
     let open = || notices.iter().filter(|notice| notice.from <= now && now < notice.until);
-    let covered = members.iter().filter(|member| open().any(|notice| member.cohorts.within(&notice.about))).count();
+    let covered = members.iter().filter(|member| open().any(|notice| member.within(&notice.about))).count();
     open().any(|notice| notice.about == scope) || (!members.is_empty() && covered * 2 > members.len())
 }
 
@@ -178,7 +178,7 @@ fn about<'a>(
     cause: &'a str,
 ) -> impl Iterator<Item = (Of<'a>, i64)> {
     region.signs.of(cause).filter_map(move |sign| {
-        let inside = |member: &&&Waiting| sign.about == scope || member.cohorts.within(sign.about);
+        let inside = |member: &&&Waiting| sign.about == scope || member.within(sign.about);
         let count = members.iter().filter(inside).count();
         (count > 0).then(|| (sign, i64::try_from(count).unwrap_or(i64::MAX)))
     })
@@ -228,11 +228,11 @@ fn enough(cause: &str, count: i64, of: i64) -> bool {
 
 /// What rules of the terminals have found, where most of the members have it. Findings of one payment have one cause.
 fn hints(members: &[&Waiting]) -> Points {
-    let known = |member: &&&Waiting| !member.cause.is_empty() && member.cause != "undetermined";
+    let known = |member: &&&Waiting| !member.cause().is_empty() && member.cause() != "undetermined";
     let mut sums: Points = Vec::new();
     for member in members {
-        let Some(hint) = members.iter().filter(known).find(|other| other.txn == member.txn) else { continue };
-        if let Some(cause) = tillwatch_sdk::cause::CAUSES.iter().find(|known| known.id == hint.cause) {
+        let Some(hint) = members.iter().filter(known).find(|other| other.txn() == member.txn()) else { continue };
+        if let Some(cause) = tillwatch_sdk::cause::CAUSES.iter().find(|known| known.id == hint.cause()) {
             *entry(&mut sums, cause.id) += i64::from(hint.percent);
         }
     }

@@ -94,7 +94,7 @@ pub(crate) fn follows(kind: &str) -> bool {
 /// Whether one more says that it goes on: not where so few have been stuck since that customers who walk away would be as many.
 fn goes_on(open: &mut Open, joined: &Waiting) -> bool {
     let (begun, stuck) = &mut open.since;
-    if follows(&joined.kind) {
+    if follows(joined.kind()) {
         return true;
     }
     *stuck += 1;
@@ -109,12 +109,12 @@ fn goes_on(open: &mut Open, joined: &Waiting) -> bool {
 /// A payment becomes part of an incident.
 pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
     open.findings += 1;
-    if !follows(&joined.kind) {
+    if !follows(joined.kind()) {
         open.payments += 1;
         if joined.amount > 0
-            && (open.money.len() < 8 || open.money.iter().any(|(currency, _)| *currency == joined.currency))
+            && (open.money.len() < 8 || open.money.iter().any(|(currency, _)| currency == joined.currency()))
         {
-            let sum = entry(&mut open.money, joined.currency.clone());
+            let sum = entry(&mut open.money, joined.currency().to_owned());
             *sum = sum.saturating_add(joined.amount);
         }
     }
@@ -122,9 +122,9 @@ pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
         open.joined_at = now;
     }
     open.changed = true;
-    open.shared.retain(|scope| joined.cohorts.within(scope) && word_of(scope) != word_of(&open.scope));
+    open.shared.retain(|scope| joined.within(scope) && word_of(scope) != word_of(&open.scope));
     if room {
-        open.members.push(member(&joined.finding));
+        open.members.push(member(joined.finding()));
     }
     if open.cause == "undetermined" {
         open.undecided.push(joined);

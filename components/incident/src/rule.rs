@@ -164,7 +164,7 @@ fn known(kind: &str) -> bool {
 
 /// A finding is over.
 fn ends(region: &mut Region, ended: &Ended) {
-    region.waiting.retain(|waiting| waiting.finding != ended.finding);
+    region.waiting.retain(|waiting| waiting.finding() != ended.finding);
     for open in &mut region.incidents {
         let gone = member(&ended.finding);
         if let Some(index) = open.members.iter().position(|known| *known == gone) {
@@ -217,17 +217,17 @@ impl IncidentRule {
     /// while that lasts: what is stuck after its end wakes somebody. Whether it does.
     fn join(&self, region: &mut Region, index: usize, now: Instant, out: &mut Out<'_>) -> bool {
         let waiting = &region.waiting[index];
-        let family = Family::of(&waiting.kind);
+        let family = Family::of(waiting.kind());
         let silent =
             [&self.planned, &region.notices].into_iter().any(|windows| announced(windows, "", &[waiting], now));
         let fits = |open: &&mut Open| {
             let counts = if open.maintenance {
                 // What was stuck in it may have more to say when it is over.
-                silent || open.covers(now) || follows(&waiting.kind) && !open.lasts(now)
+                silent || open.covers(now) || follows(waiting.kind()) && !open.lasts(now)
             } else {
                 open.family == family
             };
-            counts && waiting.cohorts.within(&open.scope)
+            counts && waiting.within(&open.scope)
         };
         let rank = |open: &&mut Open| (!open.maintenance, scan::rank(&open.scope));
         let room = region.incidents.iter().map(|open| open.members.len()).sum::<usize>() < MEMBERS_MAX;
@@ -305,11 +305,11 @@ impl IncidentRule {
             if waiting.told || (!full && now - waiting.at < self.settings.alone_ms) {
                 continue;
             }
-            let scope = waiting.cohorts.0[0].clone();
+            let scope = waiting.scopes().next().unwrap_or_default().to_owned();
             // What a rule of the terminal has found stays, and is true of all findings of the payment.
-            if waiting.cause.is_empty() || waiting.cause == "undetermined" {
-                let of_it: Vec<&Waiting> = region.waiting.iter().filter(|other| other.txn == waiting.txn).collect();
-                let verdict = self.verdict(region, &scope, Family::of(&waiting.kind), &of_it, now);
+            if waiting.cause().is_empty() || waiting.cause() == "undetermined" {
+                let of_it: Vec<&Waiting> = region.waiting.iter().filter(|other| other.txn() == waiting.txn()).collect();
+                let verdict = self.verdict(region, &scope, Family::of(waiting.kind()), &of_it, now);
                 out.tell(told(waiting, &verdict, None));
             }
             region.waiting[index].told = true;
@@ -323,14 +323,14 @@ impl IncidentRule {
 
     /// Opens the incident that explains most of a family, if there is one.
     fn open_one(&self, region: &mut Region, family: Family, now: Instant, full: bool, out: &mut Out<'_>) -> bool {
-        let counts = |waiting: &&Waiting| Family::of(&waiting.kind) == family && !region.is_customers(&waiting.txn);
+        let counts = |waiting: &&Waiting| Family::of(waiting.kind()) == family && !region.is_customers(waiting.txn());
         let stuck: Vec<&Waiting> = region.waiting.iter().filter(counts).collect();
         let oldest = stuck.iter().map(|waiting| now - waiting.at).max().unwrap_or(0);
         if stuck.is_empty() || region.incidents.len() >= INCIDENTS_MAX || (!full && oldest < self.settings.gather_ms) {
             return false;
         }
         let Some(found) = scan::best(region, &stuck, &self.settings) else { return false };
-        let within = |scope: &str| stuck.iter().copied().filter(|waiting| waiting.cohorts.within(scope)).collect();
+        let within = |scope: &str| stuck.iter().copied().filter(|waiting| waiting.within(scope)).collect();
         let mut scope = found.scope;
         let mut members: Vec<&Waiting> = within(&scope);
         let mut verdict = self.verdict(region, &scope, family, &members, now);
@@ -359,7 +359,7 @@ impl IncidentRule {
         let mut open = opened(region, scope, family, verdict, now);
         open.first_at = members.iter().map(|member| member.at).min().unwrap_or(now);
         open.begun = region.payments.begun(&open.scope) as u64;
-        open.shared = members.first().map(|first| first.cohorts.0.clone()).unwrap_or_default();
+        open.shared = members.first().map(|first| first.scopes().map(str::to_owned).collect()).unwrap_or_default();
         let mut room = MEMBERS_MAX.saturating_sub(region.members());
         for joined in members {
             tell(&joined, &open, out);
@@ -442,18 +442,18 @@ impl IncidentRule {
 /// The host or the acquirer that what is stuck here shares with an open incident of the same cause, where its fault may be: one host fails
 /// after the other, and each by itself stands out.
 fn wider(region: &Region, scope: &str, family: Family, cause: &str, members: &[&Waiting]) -> Option<String> {
-    let of_all = |wide: &&String| members.iter().all(|member| member.cohorts.within(wide));
-    let beside = |wide: &String| {
-        let same = |open: &&Open| open.family == family && open.cause == cause && open.shared.contains(wide);
+    let of_all = |wide: &&str| members.iter().all(|member| member.within(wide));
+    let beside = |wide: &str| {
+        let shares = |open: &Open| open.shared.iter().any(|scope| scope == wide);
+        let same = |open: &&Open| open.family == family && open.cause == cause && shares(open);
         region.incidents.iter().any(|open| same(&open))
     };
-    let scopes = &members.first()?.cohorts.0;
-    let may_be = |wide: &&String| {
+    let may_be = |wide: &&str| {
         matches!(word_of(wide), "host" | "acquirer")
             && scan::rank(wide) > scan::rank(scope)
             && fits(cause, wide, family)
     };
-    scopes.iter().filter(may_be).filter(of_all).find(|wide| beside(wide)).cloned()
+    members.first()?.scopes().filter(may_be).filter(of_all).find(|wide| beside(wide)).map(str::to_owned)
 }
 
 fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {
@@ -481,9 +481,9 @@ fn told(waiting: &Waiting, verdict: &Verdict, incident: Option<String>) -> Told 
     let mut details = details(verdict);
     details.extend(incident.map(|id| ("incident".to_owned(), Value::from(id))));
     Told {
-        finding: waiting.finding.clone(),
-        kind: waiting.kind.clone(),
-        scope: format!("payment:{}", waiting.txn),
+        finding: waiting.finding().to_owned(),
+        kind: waiting.kind().to_owned(),
+        scope: format!("payment:{}", waiting.txn()),
         severity: None,
         evidence: rows(&verdict.evidence),
         details,

@@ -76,12 +76,12 @@ pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<
     // Findings of one payment are one payment, and what follows of an older one is none.
     let first = |index: &usize| {
         let waiting = stuck[*index];
-        !follows(&waiting.kind) && stuck[..*index].iter().all(|before| before.txn != waiting.txn)
+        !follows(waiting.kind()) && stuck[..*index].iter().all(|before| before.txn() != waiting.txn())
     };
     let one_each: Vec<&Waiting> = (0..stuck.len()).filter(first).map(|index| stuck[index]).collect();
     let stuck = one_each.as_slice();
-    let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.cohorts.0.iter().map(String::as_str)).collect());
-    let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.cohorts.within(scope)).count();
+    let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.scopes()).collect());
+    let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.within(scope)).count();
     let everywhere = scopes
         .iter()
         .filter(|scope| word_of(scope) == "region")
@@ -126,8 +126,8 @@ fn enough(scope: &str, stuck: &[&Waiting], count: usize, settings: &Settings) ->
 
 /// Over how many scopes of a word the stuck payments of a cohort are spread.
 fn spread(scope: &str, stuck: &[&Waiting], word: &str) -> usize {
-    let inside = stuck.iter().filter(|waiting| waiting.cohorts.within(scope));
-    distinct(inside.filter_map(|waiting| waiting.cohorts.named(word)).collect()).len()
+    let inside = stuck.iter().filter(|waiting| waiting.within(scope));
+    distinct(inside.filter_map(|waiting| waiting.named(word)).collect()).len()
 }
 
 /// Each name once, in their order. The one sort of the component: each more, of whatever, would cost 5 KB of it.

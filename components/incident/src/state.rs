@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
-    Instant,
+    Instant, TEXTS_MAX, Texts,
     evidence::{Cohorts, Notice, Stuck},
     ids,
 };
@@ -60,26 +60,76 @@ pub struct Region {
 /// A stuck payment that waits to be judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// Its finding.
-    pub finding: String,
-    /// Kind of that.
-    pub kind: String,
-    /// The transaction key.
-    pub txn: String,
-    /// Where it is.
-    pub cohorts: Cohort,
+    /// Its finding, that one's kind, the transaction key, the currency, the cause that a rule of the terminal has found, and scopes from
+    /// [`Waiting::SCOPES`] on.
+    texts: Texts,
     /// Since when.
     pub at: Instant,
     /// Minor units.
     pub amount: i64,
-    /// ISO 4217.
-    pub currency: String,
-    /// What a rule of the terminal has found.
-    pub cause: String,
-    /// How sure that is, percent.
+    /// How sure the cause is, percent.
     pub percent: u8,
     /// It was judged alone, and waits only for company.
     pub told: bool,
+}
+
+impl Waiting {
+    const CAUSE: usize = 4;
+    const SCOPES: usize = 5;
+
+    fn new(stuck: &Stuck, at: Instant) -> Self {
+        let cohort = Cohort::of(&stuck.cohorts);
+        let own = [&stuck.finding, &stuck.kind, &stuck.txn, &stuck.currency, &stuck.cause];
+        let texts = Texts::of(own.into_iter().chain(&cohort.0).map(String::as_str));
+        Self { texts, at, amount: stuck.amount, percent: percent(stuck.confidence), told: false }
+    }
+
+    /// Its finding.
+    #[must_use]
+    pub fn finding(&self) -> &str {
+        self.texts.get(0)
+    }
+
+    /// Kind of that.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.texts.get(1)
+    }
+
+    /// The transaction key.
+    #[must_use]
+    pub fn txn(&self) -> &str {
+        self.texts.get(2)
+    }
+
+    /// ISO 4217.
+    #[must_use]
+    pub fn currency(&self) -> &str {
+        self.texts.get(3)
+    }
+
+    /// What a rule of the terminal has found.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        self.texts.get(Self::CAUSE)
+    }
+
+    /// Where it is, narrow scopes first.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        (Self::SCOPES..TEXTS_MAX).map(|index| self.texts.get(index)).filter(|scope| !scope.is_empty())
+    }
+
+    /// Whether it is part of a scope.
+    #[must_use]
+    pub fn within(&self, scope: &str) -> bool {
+        (Self::SCOPES..TEXTS_MAX).any(|index| self.texts.bytes(index) == scope.as_bytes())
+    }
+
+    /// The scope of a word, as `site`.
+    #[must_use]
+    pub fn named(&self, word: &str) -> Option<&str> {
+        self.scopes().find(|scope| word_of(scope) == word)
+    }
 }
 
 /// The scopes that a record speaks of, narrow ones first.
@@ -281,7 +331,7 @@ impl Region {
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
             // Terminals and operators are many: they are counted from when something is stuck there.
-            let stuck = || self.waiting.iter().any(|waiting| waiting.cohorts.within(scope));
+            let stuck = || self.waiting.iter().any(|waiting| waiting.within(scope));
             let wanted = || !matches!(word_of(scope), "terminal" | "operator") || stuck();
             self.payments.add(scope, payments, wanted);
         }
@@ -306,26 +356,15 @@ impl Region {
     /// A payment is stuck, or its terminal knows more; gives whether it is new.
     pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
         let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.undecided);
-        if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding == stuck.finding) {
-            known.cause.clone_from(&stuck.cause);
+        if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding() == stuck.finding) {
+            known.texts.set(Waiting::CAUSE, &stuck.cause);
             known.percent = percent(stuck.confidence);
             return false;
         }
         if self.incidents.iter().any(|incident| incident.members.contains(&member(&stuck.finding))) {
             return false;
         }
-        self.waiting.push(Waiting {
-            finding: stuck.finding.clone(),
-            kind: stuck.kind.clone(),
-            txn: stuck.txn.clone(),
-            cohorts: Cohort::of(&stuck.cohorts),
-            at,
-            amount: stuck.amount,
-            currency: stuck.currency.clone(),
-            cause: stuck.cause.clone(),
-            percent: percent(stuck.confidence),
-            told: false,
-        });
+        self.waiting.push(Waiting::new(stuck, at));
         true
     }
 
@@ -340,7 +379,7 @@ impl Region {
     /// Whether a terminal knows that the customer left or did not confirm: that is no fault of any place, and makes no incident.
     #[must_use]
     pub fn is_customers(&self, txn: &str) -> bool {
-        self.waiting.iter().any(|waiting| waiting.txn == txn && waiting.cause == "customer")
+        self.waiting.iter().any(|waiting| waiting.txn() == txn && waiting.cause() == "customer")
     }
 
     /// Payments of undecided incidents give way to those that wait.

@@ -14,6 +14,7 @@ mod out;
 mod run;
 mod settings;
 mod state;
+mod texts;
 mod visit;
 
 pub mod cause;
@@ -92,6 +93,7 @@ pub trait Rule: Sized {
 pub use run::describe;
 pub use settings::make;
 pub use state::{State, decode_state, encode_state};
+pub use texts::{TEXTS_MAX, Texts};
 
 #[doc(hidden)]
 pub use run::run;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::{Census, Cohorts, Sign};
-use crate::{Out, Visit};
+use crate::{Out, Texts, Visit};
 
 /// What a rule declares in its `FIELDS` so that a [`Collector`] learns the cohorts; beside them `id`, for the events that signs name.
 pub const FIELDS: [FieldId; 6] =
@@ -109,48 +109,11 @@ struct Open {
     signs: Vec<Seen>,
 }
 
-/// Names of cohorts: terminal, region, site, acquirer, host, operator and version, one behind the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Names {
-    texts: String,
-    ends: [u16; 7],
-}
-
-impl Names {
-    fn start(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends[before].into())
-    }
-
-    fn get(&self, index: usize) -> &str {
-        &self.texts[self.start(index)..self.ends[index].into()]
-    }
-
-    fn set(&mut self, index: usize, name: &str) {
-        let (start, before) = (self.start(index), length(self.get(index)));
-        self.texts.replace_range(start..self.ends[index].into(), name);
-        for end in &mut self.ends[index..] {
-            *end = *end + length(name) - before;
-        }
-    }
-
-    fn cohorts(&self) -> Cohorts {
-        let name = |index| self.get(index).to_owned();
-        Cohorts {
-            terminal: name(0),
-            region: name(1),
-            site: name(2),
-            acquirer: name(3),
-            host: name(4),
-            operator: name(5),
-            app_version: name(6),
-        }
-    }
-}
-
 /// Collects evidence of one terminal in a rule's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collector {
-    names: Names,
+    /// Names of cohorts: terminal, region, site, acquirer, host, operator, version.
+    names: Texts,
     open: Option<Box<Open>>,
 }
 
@@ -167,12 +130,10 @@ impl Collector {
             visit.piece_of(FieldId::OPERATOR),
             visit.piece_of(FieldId::APP_VERSION),
         ];
-        let (mut start, mut news, mut moved) = (0, false, false);
+        let (mut news, mut moved) = (false, false);
         // Most events say what is known; bytes are compared, and what is the same is no text again.
         let differs: [bool; 7] = std::array::from_fn(|index| {
-            let (name, end) = (said[index], usize::from(self.names.ends[index]));
-            let known = &self.names.texts.as_bytes()[start..end];
-            start = end;
+            let (name, known) = (said[index], self.names.bytes(index));
             let differs = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != known;
             (news, moved) = (news | differs, moved | (differs && !known.is_empty()));
             differs
@@ -192,7 +153,16 @@ impl Collector {
     /// What the terminal belongs to.
     #[must_use]
     pub fn cohorts(&self) -> Cohorts {
-        self.names.cohorts()
+        let name = |index| self.names.get(index).to_owned();
+        Cohorts {
+            terminal: name(0),
+            region: name(1),
+            site: name(2),
+            acquirer: name(3),
+            host: name(4),
+            operator: name(5),
+            app_version: name(6),
+        }
     }
 
     /// Its region; empty where it is not known.
@@ -349,19 +319,6 @@ mod tests {
             assert_eq!(about(cause, &alone), "terminal:T");
         }
         assert_eq!(about("N4", &Cohorts { host: String::new(), ..cohorts() }), "acquirer:A");
-    }
-
-    #[test]
-    fn a_name_that_changes_leaves_the_others_as_they_are() {
-        let mut names = Names::default();
-        assert_eq!(names.cohorts(), Cohorts::default());
-        for (index, name) in ["T", "R", "S", "A", "h", "o", "v"].into_iter().enumerate().rev() {
-            names.set(index, "a longer one, 店");
-            names.set(index, name);
-        }
-        assert_eq!(names.cohorts(), cohorts());
-        names.set(3, "");
-        assert_eq!(names.cohorts(), Cohorts { acquirer: String::new(), ..cohorts() });
     }
 
     #[test]
