@@ -25,9 +25,6 @@ pub fn describe<R: Rule>() -> Descriptor {
     }
 }
 
-/// What a state may grow by at a visit without being moved, bytes.
-const ROOM: usize = 64;
-
 struct Table<R>(std::marker::PhantomData<R>);
 
 impl<R: Rule> Table<R> {
@@ -84,8 +81,6 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
         });
     };
     let start = verdicts.states.len();
-    // Most states stay about as long as they are.
-    verdicts.states.reserve(before.len() + ROOM);
     state.append(&mut verdicts.states)?;
     let length = match u32::try_from(verdicts.states.len() - start) {
         Ok(0) => return Err("the state encodes to nothing, which means that there is none".to_owned()),

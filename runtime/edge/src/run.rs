@@ -15,7 +15,7 @@ use tillwatch_core::{
     stage::Stage,
 };
 use tillwatch_embedded::Store;
-use tillwatch_host::{Host, LoadError, Loaded};
+use tillwatch_host::{Counters, Host, LoadError, Loaded};
 use tillwatch_kafka::KafkaLog;
 
 use crate::{
@@ -268,15 +268,7 @@ fn count(host: &Host, before: &mut Vec<Counts>, metrics: &Metrics) {
     use tillwatch_core::rules::Rules as _;
     before.resize_with(host.descriptors().len(), Counts::default);
     for ((descriptor, counters), before) in host.descriptors().iter().zip(host.counters()).zip(before) {
-        let plain = [
-            ("calls", counters.calls),
-            ("visits", counters.visits),
-            ("reruns", counters.reruns),
-            ("fuel", counters.fuel),
-            ("recycled", counters.recycled),
-            ("stalls", counters.stalls),
-        ];
-        for (what, now) in plain.into_iter().chain(counters.faults()) {
+        for (what, now) in named(counters) {
             let seen = before.entry(what).or_default();
             metrics.rule(&descriptor.id, what, now.saturating_sub(*seen));
             *seen = now;
@@ -284,5 +276,32 @@ fn count(host: &Host, before: &mut Vec<Counts>, metrics: &Metrics) {
     }
 }
 
+/// What the host counts of a rule, each under a name of its own: `fuel` is the fault, as in `docs/runbook.md`.
+fn named(counters: &Counters) -> impl Iterator<Item = (&'static str, u64)> {
+    let plain = [
+        ("calls", counters.calls),
+        ("visits", counters.visits),
+        ("reruns", counters.reruns),
+        ("fuel-used", counters.fuel),
+        ("recycled", counters.recycled),
+        ("stalls", counters.stalls),
+    ];
+    plain.into_iter().chain(counters.faults())
+}
+
 /// What was counted of one rule, by name.
 type Counts = BTreeMap<&'static str, u64>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_counts_of_a_rule_have_one_name() {
+        let mut names: Vec<&str> = named(&Counters::default()).map(|(name, _)| name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{names:?}");
+    }
+}
