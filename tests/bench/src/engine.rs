@@ -2,24 +2,13 @@
 
 use std::time::Duration;
 
-use tillwatch_compensate::Compensate;
 use tillwatch_core::{
     log::Change,
     output::{Data, Finding, Output},
     partition::{Partition, Record, Settings},
-    rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
+    rules::Rules,
 };
-use tillwatch_correlate_payment::CorrelatePayment;
-use tillwatch_diagnose_hardware::DiagnoseHardware;
-use tillwatch_diagnose_human::DiagnoseHuman;
-use tillwatch_diagnose_network::DiagnoseNetwork;
-use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_host::{Engine, Host, Limits, Loader, RuleConfig};
-use tillwatch_incident::IncidentRule;
-use tillwatch_sdk::{
-    Rule,
-    native::{Component, Native},
-};
 
 use crate::{
     machine::{components, timed},
@@ -29,15 +18,18 @@ use crate::{
 /// Records of one step; `commit.records_max` of the config.
 pub const STEP_RECORDS: usize = 10_000;
 
-/// The built component of `correlate-payment` on wasmtime.
+/// The rule that is measured.
+pub const RULE: &str = "correlate-payment";
+
+/// The built component of [`RULE`] on wasmtime.
 ///
 /// # Panics
 /// Where it has not been built: `cargo xtask components`.
 #[must_use]
 pub fn component() -> Host {
     let config = RuleConfig {
-        id: "correlate-payment".to_owned(),
-        path: components().join("correlate-payment.wasm"),
+        id: RULE.to_owned(),
+        path: components().join(format!("{RULE}.wasm")),
         settings: "{}".to_owned(),
         limits: Limits::default(),
         grants: None,
@@ -45,77 +37,6 @@ pub fn component() -> Host {
     let loader = Loader::new(Engine::new().expect("an engine"), None);
     let loaded = loader.load(&config).unwrap_or_else(|error| panic!("{error}"));
     Host::new(&[loaded]).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Rules compiled into this program.
-pub struct Inside {
-    descriptors: Vec<Descriptor>,
-    rules: Vec<Box<dyn Component>>,
-}
-
-impl Inside {
-    /// The rule `copies` times, under names of their own.
-    ///
-    /// # Panics
-    /// Never: the rule takes its defaults.
-    #[must_use]
-    pub fn new(copies: usize) -> Self {
-        Self::with_settings(copies, "{}")
-    }
-
-    /// The same with these settings.
-    ///
-    /// # Panics
-    /// Where the rule does not take them.
-    #[must_use]
-    pub fn with_settings(copies: usize, settings: &str) -> Self {
-        let mut inside = Self::of((0..copies).map(|_| native::<CorrelatePayment>(settings)).collect());
-        for (copy, descriptor) in inside.descriptors.iter_mut().enumerate().skip(1) {
-            descriptor.id = format!("{}-{copy}", descriptor.id);
-        }
-        inside
-    }
-
-    /// The built-in rules of these ids with their default settings, in their order.
-    ///
-    /// # Panics
-    /// Never: rules take their defaults.
-    #[must_use]
-    pub fn built_in(ids: &[&str]) -> Self {
-        let all = [
-            native::<CorrelatePayment>("{}"),
-            native::<Compensate>("{}"),
-            native::<DiagnoseNetwork>("{}"),
-            native::<DiagnoseHardware>("{}"),
-            native::<DiagnoseSoftware>("{}"),
-            native::<DiagnoseHuman>("{}"),
-            native::<IncidentRule>("{}"),
-        ];
-        Self::of(all.into_iter().filter(|rule| ids.contains(&rule.describe().id.as_str())).collect())
-    }
-
-    fn of(rules: Vec<Box<dyn Component>>) -> Self {
-        Self { descriptors: rules.iter().map(|rule| rule.describe()).collect(), rules }
-    }
-}
-
-fn native<R: Rule + 'static>(settings: &str) -> Box<dyn Component> {
-    Box::new(Native::<R>::with_settings(settings).unwrap_or_else(|error| panic!("{error}")))
-}
-
-impl Rules for Inside {
-    fn descriptors(&self) -> &[Descriptor] {
-        &self.descriptors
-    }
-
-    fn process(&mut self, rule: RuleIndex, batch: &Batch, answer: &mut Answer) -> Result<(), Stalled> {
-        self.rules[rule].process(batch, &mut answer.verdicts);
-        Ok(())
-    }
-
-    fn migrate(&mut self, rule: RuleIndex, version: u32, state: &[u8]) -> Result<Vec<u8>, String> {
-        self.rules[rule].migrate(version, state)
-    }
 }
 
 /// An engine under traffic.

@@ -3,10 +3,11 @@
 
 use clap::Parser;
 use tillwatch_bench::{
-    engine::{Bench, Inside, component},
+    engine::{Bench, RULE, component},
     figure::{Figure, Reach, Teller, median},
     traffic::Shape,
 };
+use tillwatch_it::cases::native::NativeRules;
 
 #[derive(Parser)]
 struct Options {
@@ -29,7 +30,7 @@ const RULES: [usize; 3] = [1, 4, 16];
 fn main() {
     let options = Options::parse();
     let mut sandboxed = Bench::new(Shape::default(), component());
-    let mut inside = Bench::new(Shape::default(), Inside::new(1));
+    let mut inside = Bench::new(Shape::default(), NativeRules::copies(RULE, "{}", 1));
     sandboxed.run(options.warm);
     inside.run(options.warm);
     let mut times = (Vec::new(), Vec::new());
@@ -55,7 +56,7 @@ fn main() {
     );
     let mut single = f64::NAN;
     for rules in RULES {
-        let mut bench = Bench::new(Shape::default(), Inside::new(rules));
+        let mut bench = Bench::new(Shape::default(), NativeRules::copies(RULE, "{}", rules));
         bench.run(options.warm / rules);
         let events = options.events / rules;
         let times = (0..options.rounds).map(|_| bench.run(events).as_nanos() as f64 / events as f64);

@@ -12,7 +12,6 @@ use tillwatch::{
     wiring,
 };
 use tillwatch_bench::{
-    engine::Inside,
     figure::{Figure, Reach, Teller, percentile},
     machine::{components, resident_bytes, timed},
 };
@@ -26,6 +25,7 @@ use tillwatch_core::{
     stage::{Passed, Stage},
 };
 use tillwatch_host::{Host, Loaded};
+use tillwatch_it::cases::native::NativeRules;
 
 /// Which watermark of the first stage the second sees next: it is told one a second.
 const SLICE_MS: Instant = 1_000;
@@ -89,7 +89,7 @@ impl Running {
         let loaded = rules::of_stage(loaded, stage);
         let mut rules: Box<dyn Rules> = if options.native {
             let ids: Vec<&str> = loaded.iter().map(|rule| rule.descriptor().id.as_str()).collect();
-            Box::new(Inside::built_in(&ids))
+            Box::new(NativeRules::built_in(&ids))
         } else {
             Box::new(Host::new(&loaded).unwrap_or_else(|error| panic!("{error}")))
         };

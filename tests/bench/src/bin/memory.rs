@@ -4,11 +4,12 @@
 
 use clap::Parser;
 use tillwatch_bench::{
-    engine::{Bench, Inside, STEP_RECORDS},
+    engine::{Bench, RULE, STEP_RECORDS},
     figure::{Figure, Reach, Teller},
     machine::resident_bytes,
     traffic::Shape,
 };
+use tillwatch_it::cases::native::NativeRules;
 
 /// Payments that make the process grow to its working size before it is measured.
 const WARM: usize = 2_000;
@@ -54,9 +55,9 @@ fn main() {
 }
 
 /// An engine with so many open payments, and the nanoseconds of one event.
-fn open(payments: usize, terminals: u64) -> (Bench<Inside>, f64) {
+fn open(payments: usize, terminals: u64) -> (Bench<NativeRules>, f64) {
     let shape = Shape { payments_per_s: PAYMENTS_PER_S, terminals, steps: 2 };
-    let mut bench = Bench::new(shape, Inside::with_settings(1, PATIENT));
+    let mut bench = Bench::new(shape, NativeRules::copies(RULE, PATIENT, 1));
     let (mut events, mut nanoseconds) = (0, 0);
     while bench.partition().gauges().keys < payments {
         nanoseconds += bench.run(STEP_RECORDS).as_nanos();

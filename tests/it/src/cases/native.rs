@@ -31,13 +31,34 @@ impl NativeRules {
     /// Where one does not exist or does not take its settings.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
-        let rules: Vec<Box<dyn Component>> = setup
-            .rules()
-            .iter()
-            .map(|rule| make(rule, &setup.settings(rule)).unwrap_or_else(|error| panic!("{rule}: {error}")))
-            .collect();
-        Self::of(rules)
+        Self::of(setup.rules().iter().map(|rule| made(rule, &setup.settings(rule))).collect())
     }
+
+    /// The built-in rules of these ids, with their default settings.
+    ///
+    /// # Panics
+    /// Where one does not exist.
+    #[must_use]
+    pub fn built_in(ids: &[&str]) -> Self {
+        Self::of(ids.iter().map(|id| made(id, "{}")).collect())
+    }
+
+    /// One built-in rule so often, each under a name of its own.
+    ///
+    /// # Panics
+    /// Where it does not exist or does not take its settings.
+    #[must_use]
+    pub fn copies(id: &str, settings: &str, count: usize) -> Self {
+        let mut rules = Self::of((0..count).map(|_| made(id, settings)).collect());
+        for (copy, descriptor) in rules.descriptors.iter_mut().enumerate().skip(1) {
+            descriptor.id = format!("{id}-{copy}");
+        }
+        rules
+    }
+}
+
+fn made(rule: &str, settings: &str) -> Box<dyn Component> {
+    make(rule, settings).unwrap_or_else(|error| panic!("{rule}: {error}"))
 }
 
 fn make(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
