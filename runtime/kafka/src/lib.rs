@@ -22,3 +22,4 @@ mod wait;
 pub use config::{Config, Invalid, Mechanism, Sasl, Secret, Security, Timeouts, Tls, Topics};
 pub use context::Health;
 pub use log::KafkaLog;
+pub use wait::{look, take_in};

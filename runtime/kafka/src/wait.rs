@@ -13,13 +13,13 @@ const LOOK_EVERY: Duration = Duration::from_micros(500);
     clippy::disallowed_methods,
     reason = "nobody but the broker knows when it answers, and its client only tells who asks"
 )]
-pub(crate) fn look<C: ProducerContext>(producer: &BaseProducer<C>) {
+pub fn look<C: ProducerContext>(producer: &BaseProducer<C>) {
     std::thread::sleep(LOOK_EVERY);
     take_in(producer);
 }
 
 /// Takes in all that is known by now of what became of records: one call takes in one batch.
-pub(crate) fn take_in<C: ProducerContext>(producer: &BaseProducer<C>) {
+pub fn take_in<C: ProducerContext>(producer: &BaseProducer<C>) {
     loop {
         let before = producer.in_flight_count();
         producer.poll(Duration::ZERO);

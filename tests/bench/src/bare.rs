@@ -17,9 +17,10 @@ use tillwatch_core::{
     log::RawRecord,
     partition::{Body, Record},
 };
+use tillwatch_kafka::{look, take_in};
 
 use crate::{
-    broker::{ANSWER_MAX, client, look, take_in},
+    broker::{ANSWER_MAX, client},
     machine::now,
     traffic::MISSING_EVERY,
 };

@@ -15,6 +15,8 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
+use tillwatch_kafka::{look, take_in};
+
 use crate::{
     machine::now,
     process::pause,
@@ -156,23 +158,6 @@ impl Feeder {
             }
         }
         Ok(())
-    }
-}
-
-/// Lets the broker get on and takes in its answers, as the runtime does: a time-out of a millisecond would be asked for in a loop.
-pub fn look(producer: &BaseProducer) {
-    pause(Duration::from_micros(500));
-    take_in(producer);
-}
-
-/// Takes in what is known by now of what became of records; one call of `poll` takes in one batch.
-pub fn take_in(producer: &BaseProducer) {
-    loop {
-        let before = producer.in_flight_count();
-        producer.poll(Duration::ZERO);
-        if producer.in_flight_count() == before {
-            return;
-        }
     }
 }
 
