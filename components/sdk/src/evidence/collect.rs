@@ -60,43 +60,16 @@ pub struct Kind<'a> {
     pub percent: u8,
 }
 
-/// What was seen of one sign. Its texts lie one behind the other: each of its own would be made and dropped at every visit.
+/// What was seen of one sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    /// Cause and name of the sign; type and id of the first event that says so.
-    texts: String,
-    /// Bytes of the first three.
-    lengths: (u16, u16, u16),
+    /// Cause and name of the sign; type and id of the first event that says so, empty where there is none.
+    texts: Texts,
     percent: u8,
     count: u32,
     of: u32,
     value: Option<i64>,
     event_time: Instant,
-}
-
-impl Seen {
-    fn new(cause: &str, what: &str) -> Self {
-        Self { texts: [cause, what].concat(), lengths: (length(cause), length(what), 0), ..Self::default() }
-    }
-
-    /// Cause, name, type and id of the event; empty where there is none.
-    fn texts(&self) -> [&str; 4] {
-        let (cause, what, event) = self.lengths;
-        let (cause, rest) = self.texts.split_at(cause.into());
-        let (what, rest) = rest.split_at(what.into());
-        let (event, id) = rest.split_at(event.into());
-        [cause, what, event, id]
-    }
-
-    fn key(&self) -> (&str, &str) {
-        let [cause, what, ..] = self.texts();
-        (cause, what)
-    }
-}
-
-fn length(name: &str) -> u16 {
-    u16::try_from(name.len())
-        .expect("invariant: names are bounded, and types of events and causes are names of this project")
 }
 
 /// What was seen since it was last told.
@@ -203,11 +176,15 @@ impl Collector {
         value: Option<i64>,
     ) {
         let open = self.open(if count > 0 { pace.interval_ms } else { pace.calm_ms }, visit);
-        let index = match open.signs.binary_search_by(|seen| seen.key().cmp(&(kind.cause, kind.what))) {
+        let index = match open
+            .signs
+            .binary_search_by(|Seen { texts, .. }| (texts.get(0), texts.get(1)).cmp(&(kind.cause, kind.what)))
+        {
             Ok(index) => index,
             Err(_) if open.signs.len() == SIGNS_MAX || kind.what.len() > NAME_BYTES_MAX => return,
             Err(index) => {
-                open.signs.insert(index, Seen::new(kind.cause, kind.what));
+                let texts = Texts::of([kind.cause, kind.what]);
+                open.signs.insert(index, Seen { texts, ..Seen::default() });
                 index
             }
         };
@@ -217,12 +194,12 @@ impl Collector {
         seen.of = seen.of.saturating_add(of);
         seen.value = seen.value.max(value);
         if count > 0
-            && seen.lengths.2 == 0
+            && seen.texts.get(2).is_empty()
             && let Some(id) = visit.id().filter(|id| id.len() <= NAME_BYTES_MAX)
         {
-            seen.texts.push_str(visit.event());
-            seen.texts.push_str(id);
-            (seen.lengths.2, seen.event_time) = (length(visit.event()), visit.time());
+            seen.texts.set(2, visit.event());
+            seen.texts.set(3, id);
+            seen.event_time = visit.time();
         }
     }
 
@@ -243,7 +220,7 @@ impl Collector {
         }
         for seen in open.signs {
             let strength = f64::from(seen.percent) / 100.0;
-            let [cause, what, event, event_id] = seen.texts().map(str::to_owned);
+            let [cause, what, event, event_id] = [0, 1, 2, 3].map(|index| seen.texts.get(index).to_owned());
             #[allow(clippy::cast_precision_loss, reason = "measurements of a till are small")]
             let value = seen.value.unwrap_or(0) as f64;
             let sign = Sign {
