@@ -325,9 +325,7 @@ impl Region {
 
     /// Payments were begun.
     pub fn count(&mut self, cohorts: &Cohort, at: Instant, payments: i64) {
-        if self.payments.is_behind(at) {
-            self.payments.slide(at);
-        }
+        self.payments.catch_up(at);
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
             // Terminals and operators are many: they are counted from when something is stuck there.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::Instant;
 
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, cells};
 
 /// How fine the window slides, ms.
 const SLOT_MS: i64 = 30_000;
@@ -26,10 +26,13 @@ pub struct Tally {
     cohorts: Sheet<{ SLOTS * BYTES }>,
 }
 
-fn counts(cells: [u8; SLOTS * BYTES]) -> impl Iterator<Item = u32> {
-    let count =
-        move |slot| u32::from_le_bytes([cells[slot * BYTES], cells[slot * BYTES + 1], cells[slot * BYTES + 2], 0]);
-    (0..SLOTS).map(count)
+fn count(cell: &[u8]) -> u32 {
+    let [low, middle, high] = cells(cell);
+    u32::from_le_bytes([low, middle, high, 0])
+}
+
+fn sum(row: &[u8; SLOTS * BYTES]) -> u32 {
+    row.chunks_exact(BYTES).map(count).sum()
 }
 
 /// Where a slot is in the ring.
@@ -58,7 +61,7 @@ impl Tally {
     /// Payments of a cohort in the window, as far as they are known.
     #[must_use]
     pub fn begun(&self, scope: &str) -> usize {
-        self.find(scope).map_or(0, |row| counts(self.cohorts.cells(row)).sum::<u32>() as usize)
+        self.find(scope).map_or(0, |row| sum(&self.cohorts.cells(row)) as usize)
     }
 
     /// Adds payments to a cohort; a new one where it is `wanted` and there is room.
@@ -73,14 +76,15 @@ impl Tally {
         };
         let at = place(self.newest);
         let cell = &mut self.cohorts.cells_mut(row)[at..at + BYTES];
-        let sum = u32::from_le_bytes([cell[0], cell[1], cell[2], 0]).saturating_add(payments).min(COUNT_MAX);
+        let sum = count(cell).saturating_add(payments).min(COUNT_MAX);
         cell.copy_from_slice(&sum.to_le_bytes()[..BYTES]);
     }
 
-    /// Where nothing wakes the rule up the window slides all the same: whether it has to before payments are added.
-    #[must_use]
-    pub fn is_behind(&self, now: Instant) -> bool {
-        now.div_euclid(SLOT_MS) > self.newest
+    /// Slides where a new slot has begun, before payments of it are added: where all is well nothing else does.
+    pub fn catch_up(&mut self, now: Instant) {
+        if now.div_euclid(SLOT_MS) > self.newest {
+            self.slide(now);
+        }
     }
 
     /// Forgets payments that are past, and cohorts without any.
@@ -88,11 +92,11 @@ impl Tally {
         let slot = now.div_euclid(SLOT_MS).max(self.newest);
         let first = (slot + 1 - SLOTS as i64).max(self.newest + 1);
         for row in 0..self.len() {
-            let cells = self.cohorts.cells_mut(row);
-            (first..=slot).for_each(|past| cells[place(past)..][..BYTES].fill(0));
+            let row = self.cohorts.cells_mut(row);
+            (first..=slot).for_each(|past| row[place(past)..][..BYTES].fill(0));
         }
         self.newest = slot;
-        self.cohorts.retain(|cells| counts(cells).any(|count| count > 0));
+        self.cohorts.retain(|row| sum(&row) > 0);
     }
 
     /// Where a cohort is, or would be.
@@ -116,9 +120,7 @@ mod tests {
 
     /// Payments of a cohort at a time.
     fn add(tally: &mut Tally, scope: &str, at: Instant, payments: u32) {
-        if tally.is_behind(at) {
-            tally.slide(at);
-        }
+        tally.catch_up(at);
         tally.add(scope, payments, || true);
     }
 

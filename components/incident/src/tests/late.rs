@@ -3,6 +3,7 @@
 use tillwatch_sdk::decode_state;
 
 use super::*;
+use crate::state;
 
 /// A host's tills are stuck, and the host is well: nothing says why for as long as it is waited for.
 fn unexplained() -> Bench {

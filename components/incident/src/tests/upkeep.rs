@@ -1,7 +1,7 @@
 //! Announced maintenance: one incident on record, and nobody is woken.
 
 use super::*;
-use crate::state::{NOTICES_MAX, PLACES_MAX};
+use crate::state::{self, NOTICES_MAX, PLACES_MAX};
 
 const LASTS_MS: i64 = 600_000;
 
