@@ -74,7 +74,7 @@ fn main() -> Result<()> {
 fn feed(brokers: &str, topic: &str, options: &Options) -> Result<f64> {
     let shape = shape(options);
     let feeder = Feeder::new(brokers, topic, 1)?;
-    let count = usize::try_from(options.rate * (WARM_S + WINDOWS_S + options.seconds))?;
+    let count = usize::try_from(options.rate * end_s(options))?;
     let ahead = wall_ms() - START_MS as f64;
     #[allow(clippy::cast_possible_truncation, reason = "whole ms are meant")]
     let shift = ahead as i64;
@@ -102,6 +102,11 @@ fn shape(options: &Options) -> Shape {
     Shape { payments_per_s: options.rate / 5, ..Shape::default() }
 }
 
+/// When the last event is sent, s.
+fn end_s(options: &Options) -> u64 {
+    WARM_S + WINDOWS_S + options.seconds
+}
+
 /// A finding in the hands of a reader.
 struct Seen {
     deadline: i64,
@@ -117,7 +122,7 @@ fn expected(options: &Options) -> Vec<u64> {
 /// Reads findings as they come, until the feed has ended and all are there that must come; by payment.
 fn read(brokers: &str, topic: &str, options: &Options) -> Result<BTreeMap<u64, Seen>> {
     let reader = Reader::new(brokers, topic)?;
-    let end = wall_ms() + Duration::from_secs(WARM_S + WINDOWS_S + options.seconds).as_secs_f64() * 1e3;
+    let end = wall_ms() + Duration::from_secs(end_s(options)).as_secs_f64() * 1e3;
     let after = |rest: Duration| wall_ms() > end + rest.as_secs_f64() * 1e3;
     let (expected, mut seen) = (expected(options), BTreeMap::new());
     while !after(REST) || !after(REST_MAX) && !expected.iter().all(|payment| seen.contains_key(payment)) {
@@ -146,7 +151,7 @@ fn finding(message: &BorrowedMessage<'_>, shape: Shape) -> Result<(u64, i64)> {
 /// Every payment without a receipt that counts must have been found, then the times of deadlines in the measurement are told.
 fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()> {
     let at = |seconds: u64| START_MS as f64 + ahead + Duration::from_secs(seconds).as_secs_f64() * 1e3;
-    let (from, to) = (at(WARM_S + WINDOWS_S), at(WARM_S + WINDOWS_S + options.seconds));
+    let (from, to) = (at(WARM_S + WINDOWS_S), at(end_s(options)));
     let lost = expected(options).iter().filter(|payment| !seen.contains_key(payment)).count();
     let invented = seen.keys().filter(|payment| !Traffic::missing(**payment)).count();
     ensure!(lost + invented == 0, "{lost} payments without a receipt were not found, {invented} wrongly");
