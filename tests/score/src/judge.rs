@@ -159,7 +159,8 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
     judged.opened = seen.incidents.values().cloned().collect();
     judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
     let regions = regions(seen, &by_txn);
-    judged.faults = injected.iter().map(|fault| one(fault, seen, &by_txn, &last, (&blames, &regions))).collect();
+    let one = |fault| one(fault, injected, seen, &by_txn, &last, (&blames, &regions));
+    judged.faults = injected.iter().map(one).collect();
     judged
 }
 
@@ -217,26 +218,37 @@ fn regions<'a>(seen: &'a Seen, by_txn: &BTreeMap<&str, &'a Truth>) -> BTreeMap<&
     seen.said.iter().filter_map(of_incident).collect()
 }
 
+fn instant(text: &str) -> Instant {
+    parse_rfc3339(text).unwrap_or(0)
+}
+
+/// Whether something was said in a fault's place and time.
+fn there(fault: &Injected, seen: &Seen, said: &Said) -> bool {
+    let parts: Vec<&str> = fault.scope.split('+').collect();
+    let holds = |cohort: &&Vec<String>| parts.iter().all(|part| cohort.iter().any(|known| known == part));
+    let about = |cohort: &Vec<String>| cohort.contains(&said.scope);
+    (instant(&fault.from)..instant(&fault.until) + AFTER_MS).contains(&said.at)
+        && seen.cohorts.iter().filter(holds).any(about)
+}
+
 fn one(
     fault: &Injected,
+    injected: &[Injected],
     seen: &Seen,
     by_txn: &BTreeMap<&str, &Truth>,
     last: &BTreeMap<&str, &Said>,
     (blames, regions): (&BTreeMap<&str, usize>, &BTreeMap<&str, &str>),
 ) -> Fault {
-    let instant = |text: &str| parse_rfc3339(text).unwrap_or(0);
-    let (from, until) = (instant(&fault.from), instant(&fault.until) + AFTER_MS);
+    let from = instant(&fault.from);
     let struck = |txn: &str| by_txn.get(txn).is_some_and(|truth| truth.blame == Some(fault.injected));
-    let parts: Vec<&str> = fault.scope.split('+').collect();
-    let inside = |scope: &str| {
-        let holds = |cohort: &&Vec<String>| parts.iter().all(|part| cohort.iter().any(|known| known == part));
-        let about = |cohort: &Vec<String>| cohort.iter().any(|known| known == scope);
-        seen.cohorts.iter().filter(holds).any(about)
+    // A finding of no payment is about the fault where it is said in its place and time, and does not name another one of that place and time.
+    let another = |said: &Said| {
+        let named = |other: &&Injected| other.cause != fault.cause && other.cause.name() == said.cause;
+        injected.iter().filter(named).any(|other| there(other, seen, said))
     };
-    // A finding of no payment is about the fault where it is said in its place and time.
     let about = |said: &Said| match said.scope.strip_prefix("payment:") {
         Some(txn) => struck(txn),
-        None => (from..until).contains(&said.at) && inside(&said.scope),
+        None => there(fault, seen, said) && !another(said),
     };
     let ids = || blames.iter().filter(|(_, number)| **number == fault.injected).map(|(id, _)| *id);
     let mine: Vec<&Incident> = ids().filter_map(|id| seen.incidents.get(id)).collect();

@@ -122,3 +122,15 @@ fn a_fault_of_two_regions_has_an_incident_in_each() {
     assert_eq!(judge(1, "", &seen, &[printer()], &truths).faults[0].incidents, 2, "of R2");
     assert_eq!(judge(1, "", &seen, &[printer()], &truths[..2]).faults[0].incidents, 1, "one in each");
 }
+
+#[test]
+fn a_finding_that_names_another_fault_of_the_place_is_about_that_one() {
+    let cohorts = BTreeSet::from([vec!["terminal:T1".to_owned(), "site:S1".to_owned()]]);
+    let overload = Injected { injected: 1, cause: Cause::N4, scope: "site:S1".to_owned(), ..printer() };
+    let seen = Seen { said: vec![said(120_000, "f", "terminal:T1", "H1", 0.9, None)], cohorts, ..Seen::default() };
+    let named = |injected: &[Injected]| -> Vec<_> {
+        judge(1, "", &seen, injected, &[]).faults.into_iter().map(|fault| fault.named).collect()
+    };
+    assert_eq!(named(&[printer(), overload.clone()]), [Some("H1".to_owned()), None]);
+    assert_eq!(named(&[overload]), [Some("H1".to_owned())], "alone, it is taken for that");
+}
