@@ -96,6 +96,22 @@ pub fn fits(cause: &str, scope: &str, family: Family) -> bool {
     here.is_some_and(|(.., causes)| causes.iter().any(|(known, _)| *known == cause))
 }
 
+/// Whether a cause that was found at a scope belongs to another one: a site is not overloaded, its host is; what crashes when an answer is there
+/// is the app, whosever answer it was.
+#[must_use]
+pub fn belongs(cause: &str, found: &str, wide: &str) -> bool {
+    match cause {
+        "N4" => matches!(word_of(found), "site" | "version") && matches!(word_of(wide), "host" | "acquirer"),
+        "S1" | "S4" => matches!(word_of(found), "host" | "acquirer") && word_of(wide) == "version",
+        _ => false,
+    }
+}
+
+/// Whether a scope is too wide for a cause: devices and hands of several sites do not fail together.
+fn too_wide(cause: &str, scope: &str) -> bool {
+    cause.starts_with(['H', 'P']) && rank(scope) > rank("site:")
+}
+
 /// Causes with points.
 type Points = Vec<(&'static str, i64)>;
 
@@ -110,14 +126,14 @@ pub fn judge(region: &Region, scope: &str, family: Family, members: &[&Waiting],
     for (cause, prior) in place.map_or(&[][..], |(.., causes)| causes) {
         *entry(&mut points, cause) += prior;
     }
-    for cause in fitting(family) {
+    for cause in fitting(family).iter().filter(|cause| !too_wide(cause, scope)) {
         match telemetry(region, scope, members, cause) {
             Telemetry::Points(more) => *entry(&mut points, cause) += more,
             Telemetry::Well => *entry(&mut points, cause) = 0,
             Telemetry::Silent => {}
         }
     }
-    for (cause, heard) in hints(members) {
+    for (cause, heard) in hints(members).into_iter().filter(|(cause, _)| !too_wide(cause, scope)) {
         let most = entry(&mut points, cause);
         *most = (*most).max(heard);
     }

@@ -7,14 +7,14 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    judge::{MAINTENANCE, Verdict, announced, fits, judge},
+    judge::{MAINTENANCE, Verdict, announced, belongs, fits, judge},
     life::{add, decided, follows, inhibit, opened, stand_up},
     peers::BLOCK,
     scan::{self, Family},
     settings::{Planned, Settings},
     state::{
-        Announced, Cohort, Gathering, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry, member,
-        word_of,
+        Announced, Cohort, ENDED_MAX, Gathering, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry,
+        member, word_of,
     },
     upkeep, words,
 };
@@ -169,7 +169,9 @@ fn ends(region: &mut Region, ended: &Ended) {
         let gone = member(&ended.finding);
         if let Some(index) = open.members.iter().position(|known| *known == gone) {
             open.members.swap_remove(index);
-            let how = if ended.resolution.len() > 32 { "other" } else { &ended.resolution };
+            let told = |how: &str| open.ended.iter().any(|(known, _)| known == how);
+            let fits = ended.resolution.len() <= 32 && (open.ended.len() < ENDED_MAX || told(&ended.resolution));
+            let how = if fits { ended.resolution.as_str() } else { "other" };
             *entry(&mut open.ended, how.to_owned()) += 1;
             if how == "mended" && known(&ended.kind) {
                 *entry(&mut open.mended, ended.kind.clone()) += 1;
@@ -439,8 +441,8 @@ impl IncidentRule {
     }
 }
 
-/// The host or the acquirer that what is stuck here shares with an open incident of the same cause, where its fault may be: one host fails
-/// after the other, and each by itself stands out.
+/// The wider scope that what is stuck here shares, and whose fault it may be rather: one that such a cause belongs to, or a host or an acquirer with
+/// an open incident of the same cause. One host fails after the other, and each by itself stands out.
 fn wider(region: &Region, scope: &str, family: Family, cause: &str, members: &[&Waiting]) -> Option<String> {
     let of_all = |wide: &&str| members.iter().all(|member| member.within(wide));
     let beside = |wide: &str| {
@@ -449,11 +451,11 @@ fn wider(region: &Region, scope: &str, family: Family, cause: &str, members: &[&
         region.incidents.iter().any(|open| same(&open))
     };
     let may_be = |wide: &&str| {
-        matches!(word_of(wide), "host" | "acquirer")
-            && scan::rank(wide) > scan::rank(scope)
-            && fits(cause, wide, family)
+        let with_others =
+            matches!(word_of(wide), "host" | "acquirer") && scan::rank(wide) > scan::rank(scope) && beside(wide);
+        fits(cause, wide, family) && (with_others || belongs(cause, scope, wide))
     };
-    members.first()?.scopes().filter(may_be).filter(of_all).find(|wide| beside(wide)).map(str::to_owned)
+    members.first()?.scopes().filter(may_be).find(of_all).map(str::to_owned)
 }
 
 fn tell(joined: &Waiting, open: &Open, out: &mut Out<'_>) {

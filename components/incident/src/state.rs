@@ -35,6 +35,12 @@ pub const GENERATIONS_MAX: usize = 256;
 pub const MISSED_MIN: u64 = 3;
 /// Longer names are not kept: such a record speaks of the region alone.
 pub const NAME_BYTES_MAX: usize = 96;
+/// Bytes of a transaction key; of a payment with a longer one there is no incident.
+pub const TXN_BYTES_MAX: usize = 128;
+/// Bytes of every other text of a stuck payment; it is as with [`TXN_BYTES_MAX`].
+pub const TEXT_BYTES_MAX: usize = 48;
+/// Ways of an incident's payments to end that are told apart; the rest of them are `other`.
+pub const ENDED_MAX: usize = 8;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -355,15 +361,22 @@ impl Region {
     pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
         let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.undecided);
         if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding() == stuck.finding) {
-            known.texts.set(Waiting::CAUSE, &stuck.cause);
-            known.percent = percent(stuck.confidence);
+            // The finding and what its terminal knows come at one instant, in any order.
+            if !stuck.cause.is_empty() && stuck.cause.len() <= TEXT_BYTES_MAX {
+                known.texts.set(Waiting::CAUSE, &stuck.cause);
+                known.percent = percent(stuck.confidence);
+            }
             return false;
         }
         if self.incidents.iter().any(|incident| incident.members.contains(&member(&stuck.finding))) {
             return false;
         }
-        self.waiting.push(Waiting::new(stuck, at));
-        true
+        let texts = [&stuck.finding, &stuck.kind, &stuck.currency, &stuck.cause];
+        let fits = stuck.txn.len() <= TXN_BYTES_MAX && texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX);
+        if fits {
+            self.waiting.push(Waiting::new(stuck, at));
+        }
+        fits
     }
 
     /// Forgets what is past.

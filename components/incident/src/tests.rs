@@ -414,6 +414,19 @@ fn a_lone_payment_gets_a_cause_and_is_no_incident() {
 }
 
 #[test]
+fn what_a_terminal_knows_is_kept_whichever_record_comes_first() {
+    let mut bench = Bench::new();
+    bench.usual();
+    // A finding and its cause are of one instant, and instants have no order of their own.
+    for number in 0..4 {
+        bench.send(&stuck(5, number, "no-answer", "customer").derived());
+        bench.stuck(5, number, "no-answer");
+    }
+    bench.pass(60_000);
+    assert_eq!((bench.opened(), bench.told.len()), (Vec::<String>::new(), 0), "customers left, as their till knows");
+}
+
+#[test]
 fn a_printer_is_its_terminals_and_a_version_is_its_versions() {
     let mut bench = Bench::new();
     bench.usual();

@@ -23,7 +23,7 @@ pub struct Limits {
     pub depth_max: usize,
     /// Bytes of one text in a payload; longer ones go to the dead letters.
     pub text_bytes_max: usize,
-    /// Bytes of one state; a larger one is a fault of the rule.
+    /// Bytes of one state, whatever a rule's own limit is: a state is one record of the changelog. A larger one is the fault `state-max`.
     pub state_bytes_max: usize,
     /// Keys with state or a wake-up that one rule has in a partition; one more is a fault `keys-max` of that visit.
     pub keys_max: usize,
@@ -60,7 +60,7 @@ impl Default for Limits {
             record_bytes_max: 1 << 20,
             depth_max: 32,
             text_bytes_max: 64 << 10,
-            state_bytes_max: 64 << 10,
+            state_bytes_max: 512 << 10,
             keys_max: 8_000_000,
             rounds_max: 4,
             actions_max: 256,

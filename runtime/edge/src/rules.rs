@@ -121,7 +121,7 @@ pub fn resolve(config: &Config, environment: &Environment, id: &str) -> Result<R
         memory_bytes_max: rule.limits.memory_bytes_max,
         output_bytes_max: rule.limits.output_bytes_max,
         actions_max: config.engine.actions_max,
-        state_bytes_max: config.engine.state_bytes_max,
+        state_bytes_max: rule.limits.state_bytes_max,
         ..tillwatch_host::Limits::default()
     };
     let built_in = BUILT_IN.contains(&id) && rule.path.is_empty();

@@ -32,3 +32,41 @@ fn routers_of_two_sites_are_two_whatever_they_share() {
     breaks(&mut bench, 50..60, "N3", "site:S5");
     assert_eq!(bench.opened(), ["opened N3 site:S2", "opened N3 site:S5"]);
 }
+
+#[test]
+fn an_overloaded_host_is_that_where_one_of_its_sites_shows_it() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(1, "N4", "host:A/h1", (30, 100));
+    // Two tills of one site, several times: of the region's cohorts the site stands out most.
+    for number in 0..3 {
+        [21, 25, 29].into_iter().for_each(|till| bench.stuck(till, number, "no-answer"));
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened N4 host:A/h1"]);
+}
+
+#[test]
+fn an_app_that_fails_on_answers_is_its_version_whoever_answered() {
+    let mut bench = Bench::new();
+    bench.usual();
+    bench.sign(1, "S1", "version:v1", (3, 3));
+    // Tills of one host, and all of one version: 1, 13, 25 and so on.
+    (0..100).filter(|till| till % 12 == 1).for_each(|till| {
+        (0..2).for_each(|number| bench.stuck(till, number, "not-shown"));
+    });
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened S1 version:v1"]);
+}
+
+#[test]
+fn devices_of_several_sites_do_not_fail_together() {
+    let mut bench = Bench::new();
+    bench.usual();
+    (0..100).filter(|till| till % 12 == 1).for_each(|till| {
+        bench.send(&stuck(till, 1, "not-shown", "H4").derived());
+        bench.sign(till, "H4", &format!("terminal:T{till}"), (3, 3));
+    });
+    bench.pass(60_000);
+    assert_eq!(bench.opened(), ["opened S1 version:v1"], "what they share is the app");
+}

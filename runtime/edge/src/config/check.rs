@@ -268,6 +268,8 @@ fn rules(config: &Config, found: &mut Vec<Problem>) {
             ));
         }
         readable(&format!("rules.{id}.path"), &rule.path, found);
+        let (key, most) = (format!("rules.{id}.limits.state_bytes_max"), config.engine.state_bytes_max);
+        range(&key, rule.limits.state_bytes_max as u64, 1, most as u64, found);
     }
 }
 

@@ -64,12 +64,28 @@ pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Pro
             problems.push(Problem::new(name, what));
         }
     }
+    for (id, rule) in table.get_mut("rules").and_then(Value::as_table_mut).into_iter().flatten() {
+        if let (true, Some(rule)) = (BUILT_IN.contains(&id.as_str()), rule.as_table_mut()) {
+            fill(rule, Table::try_from(Rule::built_in(id)).expect("invariant: the defaults are TOML"));
+        }
+    }
     let mut config: Config = read_table(table, "", &mut problems).unwrap_or_default();
     for id in BUILT_IN {
-        config.rules.entry(id.to_owned()).or_default();
+        config.rules.entry(id.to_owned()).or_insert_with(|| Rule::built_in(id));
     }
     problems.extend(check::check(&config));
     (config, problems)
+}
+
+/// Puts in what is missing: a built-in rule has defaults of its own, and its table may be there in part.
+fn fill(table: &mut Table, defaults: Table) {
+    for (key, default) in defaults {
+        match (table.get_mut(&key), default) {
+            (Some(Value::Table(inner)), Value::Table(defaults)) => fill(inner, defaults),
+            (Some(_), _) => {}
+            (None, default) => drop(table.insert(key, default)),
+        }
+    }
 }
 
 /// Reads a table that stands at `at`; what cannot be read is reported with its path and left at its default. None where there is no default.
@@ -205,6 +221,21 @@ mod tests {
     #[test]
     fn nothing_is_the_defaults() {
         assert_eq!(parse("", "test", &Environment::default()), Ok(Config::default()));
+    }
+
+    #[test]
+    fn a_part_of_a_built_in_rules_table_leaves_the_rest_at_its_defaults() {
+        let text = "[rules.incident.limits]\nfuel_per_visit = 7\n[rules.compensate.settings]\nx = 1";
+        let rules = parse(text, "test", &Environment::default()).expect("all of it is fine").rules;
+        let limits = &rules["incident"].limits;
+        assert_eq!((limits.fuel_per_visit, limits.state_bytes_max), (7, 512 << 10));
+        assert_eq!(rules["compensate"].limits.state_bytes_max, 64 << 10);
+        let too_much = "[rules.compensate.limits]\nstate_bytes_max = 1000000";
+        assert_eq!(
+            keys(too_much, &[]),
+            ["rules.compensate.limits.state_bytes_max"],
+            "more than engine.state_bytes_max"
+        );
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Default for Config {
             http: Http::default(),
             telemetry: Telemetry::default(),
             components: Components::default(),
-            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::default())).collect(),
+            rules: BUILT_IN.iter().map(|id| ((*id).to_owned(), Rule::built_in(id))).collect(),
         }
     }
 }
@@ -489,6 +489,19 @@ impl Default for Rule {
     }
 }
 
+impl Rule {
+    /// The defaults of a built-in rule.
+    #[must_use]
+    pub fn built_in(id: &str) -> Self {
+        let mut rule = Self::default();
+        if id == "incident" {
+            // A region with all that it may have at once (components/incident, `bounds`).
+            rule.limits.state_bytes_max = 512 << 10;
+        }
+        rule
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "defaults.toml documents every key")]
@@ -496,10 +509,16 @@ pub struct RuleLimits {
     pub fuel_per_visit: u64,
     pub memory_bytes_max: usize,
     pub output_bytes_max: usize,
+    pub state_bytes_max: usize,
 }
 
 impl Default for RuleLimits {
     fn default() -> Self {
-        Self { fuel_per_visit: 100_000_000, memory_bytes_max: 128 << 20, output_bytes_max: 1 << 20 }
+        Self {
+            fuel_per_visit: 100_000_000,
+            memory_bytes_max: 128 << 20,
+            output_bytes_max: 1 << 20,
+            state_bytes_max: 64 << 10,
+        }
     }
 }
