@@ -181,7 +181,7 @@ impl Decoder {
             return Ok(Body::Tick(tick));
         }
         if self.stage == Stage::Second
-            && let Some(body) = stage::body(name, envelope, ingest)
+            && let Some(body) = stage::body(name, envelope, ingest, &mut self.fields.times)
         {
             return body;
         }
@@ -199,7 +199,8 @@ impl Decoder {
         let id = envelope.require(Attribute::Id)?;
         let source = envelope.require(Attribute::Source)?;
         let key = agreed_key(envelope, key)?;
-        let time = envelope.get(Attribute::Time).map(|text| event_time(text, ingest)).transpose()?;
+        let times = &mut self.fields.times;
+        let time = envelope.get(Attribute::Time).map(|text| event_time(text, ingest, times)).transpose()?;
         let subject = envelope.get(Attribute::Subject);
         if subject.is_none() && event_type.event_type().is_some_and(|row| row.about_payment) {
             return Err(Failure::missing(Attribute::Subject.name()));

@@ -149,10 +149,16 @@ impl Layout {
     pub(super) fn of(raw: &RawRecord<'_>) -> Result<Self, Failure> {
         let (mut content_type, mut attributes) = (None, false);
         for (name, value) in raw.headers {
-            attributes |= name.starts_with(PREFIX);
-            if name.eq_ignore_ascii_case("content-type") || *name == "ce_datacontenttype" {
+            if let Some(attribute) = name.strip_prefix(PREFIX) {
+                attributes = true;
+                content_type = if attribute == "datacontenttype" { Some(*value) } else { content_type };
+            } else if name.eq_ignore_ascii_case("content-type") {
                 content_type = Some(*value);
             }
+        }
+        // As nearly all records say it.
+        if attributes && content_type == Some(b"application/cbor") {
+            return Ok(Self { mode: Mode::Binary, format: Format::Cbor });
         }
         let sniffed = raw.value.and_then(sniff);
         let content_type = content_type.filter(|value| !value.is_empty()).map(media_type);

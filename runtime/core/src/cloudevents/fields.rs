@@ -8,7 +8,7 @@ use tillwatch_wit::{
 use super::{
     failure::{BAD_FIELD, BAD_TIME, Failure},
     names::Names,
-    time,
+    time::Times,
 };
 use crate::event::Event;
 
@@ -69,6 +69,7 @@ pub(super) struct Fields {
     strict: u128,
     /// Offset of `data` in the payload; none where it is no part of it.
     base: Option<usize>,
+    pub(super) times: Times,
 }
 
 impl Fields {
@@ -94,8 +95,8 @@ impl Fields {
         Ok(())
     }
 
-    /// A text that stands at `start` of `data` (none: in no single range of it).
-    pub(super) fn text(&mut self, field: FieldId, text: &str, start: Option<usize>) -> Result<(), Failure> {
+    /// A text, in UTF-8, that stands at `start` of `data` (none: in no single range of it).
+    pub(super) fn text(&mut self, field: FieldId, text: &[u8], start: Option<usize>) -> Result<(), Failure> {
         match field.field().kind {
             Kind::Text if text.is_empty() => Ok(()),
             Kind::Text => {
@@ -104,11 +105,11 @@ impl Fields {
                         let start = base + start;
                         self.places.push((field, Place::Payload(start, start + text.len())));
                     }
-                    _ => self.push(field, text.as_bytes()),
+                    _ => self.push(field, text),
                 }
                 Ok(())
             }
-            Kind::Instant => match time::parse(text) {
+            Kind::Instant => match self.times.parse(text) {
                 Some(instant) => {
                     self.push(field, &instant.to_le_bytes());
                     Ok(())
@@ -195,8 +196,9 @@ const EARLIEST: Instant = 946_684_800_000;
 const AHEAD_MS_MAX: i64 = 3_653 * 86_400_000;
 
 /// An event's `time`, where it can be meant.
-pub(super) fn event_time(text: &str, ingest: Instant) -> Result<Instant, Failure> {
-    let time = time::parse(text).ok_or_else(|| Failure::new(BAD_TIME, "attribute `time` is no RFC 3339 time"))?;
+pub(super) fn event_time(text: &str, ingest: Instant, times: &mut Times) -> Result<Instant, Failure> {
+    let time =
+        times.parse(text.as_bytes()).ok_or_else(|| Failure::new(BAD_TIME, "attribute `time` is no RFC 3339 time"))?;
     if time < EARLIEST {
         return Err(Failure::new(BAD_TIME, "attribute `time` is before the year 2000"));
     }

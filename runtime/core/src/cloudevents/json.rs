@@ -228,12 +228,12 @@ impl<'de> Visitor<'de> for Value<'_, '_, '_> {
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<(), E> {
         self.context.measure(text)?;
         let place = self.context.place(text);
-        self.give(|field, fields| fields.text(field, text, place))
+        self.give(|field, fields| fields.text(field, text.as_bytes(), place))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         self.context.measure(text)?;
-        self.give(|field, fields| fields.text(field, text, None))
+        self.give(|field, fields| fields.text(field, text.as_bytes(), None))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {

@@ -6,6 +6,7 @@ use super::{
     envelope::{Attribute, Envelope},
     failure::{BAD_ATTRIBUTE, Failure},
     fields::event_time,
+    time::Times,
 };
 use crate::{
     partition::Body,
@@ -13,16 +14,21 @@ use crate::{
 };
 
 /// A record of the second stage that is no event, by its type's name.
-pub(super) fn body(name: &str, envelope: &Envelope<'_>, ingest: i64) -> Option<Result<Body, Failure>> {
+pub(super) fn body(
+    name: &str,
+    envelope: &Envelope<'_>,
+    ingest: i64,
+    times: &mut Times,
+) -> Option<Result<Body, Failure>> {
     match name {
-        WATERMARK => Some(passed(envelope, ingest)),
-        LEFT_OUT => Some(left_out(envelope, ingest)),
+        WATERMARK => Some(passed(envelope, ingest, times)),
+        LEFT_OUT => Some(left_out(envelope, ingest, times)),
         _ => None,
     }
 }
 
-fn passed(envelope: &Envelope<'_>, ingest: i64) -> Result<Body, Failure> {
-    let at = event_time(envelope.require(Attribute::Time)?, ingest)?;
+fn passed(envelope: &Envelope<'_>, ingest: i64, times: &mut Times) -> Result<Body, Failure> {
+    let at = event_time(envelope.require(Attribute::Time)?, ingest, times)?;
     let (input, inputs) = (number(envelope, Attribute::Input)?, number(envelope, Attribute::Inputs)?);
     if input >= inputs {
         return Err(Failure::new(BAD_ATTRIBUTE, "attribute `input` of a watermark is not below `inputs`"));
@@ -30,8 +36,8 @@ fn passed(envelope: &Envelope<'_>, ingest: i64) -> Result<Body, Failure> {
     Ok(Body::Passed(Passed { input, inputs, at }))
 }
 
-fn left_out(envelope: &Envelope<'_>, ingest: i64) -> Result<Body, Failure> {
-    let passed = envelope.get(Attribute::Time).map(|text| event_time(text, ingest)).transpose()?;
+fn left_out(envelope: &Envelope<'_>, ingest: i64, times: &mut Times) -> Result<Body, Failure> {
+    let passed = envelope.get(Attribute::Time).map(|text| event_time(text, ingest, times)).transpose()?;
     Ok(Body::LeftOut(LeftOut { input: number(envelope, Attribute::Input)?, passed }))
 }
 

@@ -2,6 +2,50 @@
 
 use tillwatch_wit::contract::Instant;
 
+/// Reads times. Most are of the same hour as one before: the calendar is asked once an hour, which is where its time goes.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    /// The last hour in UTC as it was written, `2026-11-22T09:`, and when it began.
+    hour: Option<([u8; HOUR_BYTES], Instant)>,
+}
+
+const HOUR_BYTES: usize = "2026-11-22T09:".len();
+
+impl Times {
+    /// As [`parse`].
+    pub(super) fn parse(&mut self, text: &[u8]) -> Option<Instant> {
+        let split = text.split_first_chunk();
+        let passed = split.and_then(|(_, rest)| within_hour(rest));
+        if let (Some((hour, _)), Some(passed), Some((known, began))) = (split, passed, &self.hour)
+            && hour == known
+        {
+            return Some(began + passed);
+        }
+        let instant = parse(std::str::from_utf8(text).ok()?)?;
+        self.hour = split.zip(passed).map(|((hour, _), passed)| (*hour, instant - passed)).or(self.hour);
+        Some(instant)
+    }
+}
+
+/// What follows the hour in UTC, `30:01[.25]Z`, in ms since it began; none for what is written otherwise, and for leap seconds.
+fn within_hour(text: &[u8]) -> Option<i64> {
+    let ([a, b, b':', c, d], rest) = text.split_first_chunk()? else { return None };
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    let (minutes, seconds) = (10 * digit(*a)? + digit(*b)?, 10 * digit(*c)? + digit(*d)?);
+    let mut fraction = 0;
+    match rest {
+        [b'Z'] => {}
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
+            for at in 0..digits.len().max(3) {
+                let next = digits.get(at).map_or(Some(0), |byte| digit(*byte))?;
+                fraction = if at < 3 { 10 * fraction + next } else { fraction };
+            }
+        }
+        _ => return None,
+    }
+    (minutes < 60 && seconds < 60).then_some((60 * minutes + seconds) * 1_000 + fraction)
+}
+
 /// The instant of an RFC 3339 date-time, cut to milliseconds; none where the text is none.
 pub(super) fn parse(text: &str) -> Option<Instant> {
     if !shaped(text.as_bytes()) {
@@ -41,7 +85,7 @@ fn shaped(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Times, parse};
 
     #[test]
     fn reads_what_rfc_3339_allows() {
@@ -54,6 +98,38 @@ mod tests {
             ("1969-12-31T23:59:59.9995Z", -1),
         ] {
             assert_eq!(parse(text), Some(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_changes_nothing() {
+        let mut times = Times::default();
+        let hours = ["2025-11-22T09:", "2025-11-22T10:", "1969-12-31T23:", "2025-11-22t09:", "2025-02-30T09:"];
+        let rests = [
+            "40:01Z",
+            "40:01.2Z",
+            "40:01.25Z",
+            "59:59.999999999Z",
+            "59:59.9999999999Z",
+            "00:00.Z",
+            "00:60Z",
+            "60:00Z",
+            "0:00:0Z",
+            "40:01+00:00",
+            "40:01.250+08:00",
+            "40:01z",
+            "40:01.2५Z",
+            "40-01Z",
+            "4a:01Z",
+            "40:01.25xZ",
+            "40:01.xyzZ",
+            "",
+        ];
+        // Each hour after each other one, and every rest in both orders: what is remembered is of another text each time.
+        for step in 0..4 * hours.len() * rests.len() {
+            let text = format!("{}{}", hours[step / 2 % hours.len()], rests[step * 7 % rests.len()]);
+            assert_eq!(times.parse(text.as_bytes()), parse(&text), "{text}");
+            assert_eq!(times.parse(text.as_bytes()), parse(&text), "{text}, again");
         }
     }
 
