@@ -127,7 +127,7 @@ pub struct Judged {
     pub faults: Vec<Fault>,
     /// Of each finding of a struck payment with a cause: how sure, and whether right.
     pub claims: Vec<(f64, bool)>,
-    /// Incidents with no struck payment in them.
+    /// Incidents without a payment that anything befell.
     pub strays: usize,
     /// All incidents, in order.
     pub opened: Vec<Incident>,
@@ -153,8 +153,14 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
         judged.claims.extend(cause.map(|cause| (said.confidence, cause.name() == said.cause)));
     }
     let blames = blames(seen, &by_txn);
+    let befallen = |said: &&Said| {
+        let truth = said.scope.strip_prefix("payment:").and_then(|txn| by_txn.get(txn));
+        truth.is_some_and(|truth| truth.fault.is_some() || truth.blame.is_some())
+    };
+    let with_one: BTreeSet<&str> =
+        seen.said.iter().filter(befallen).filter_map(|said| said.incident.as_deref()).collect();
     // What was announced is on record whether a payment was stuck in it or not.
-    let stray = |(id, one): &(&String, &Incident)| !one.maintenance && !blames.contains_key(id.as_str());
+    let stray = |(id, one): &(&String, &Incident)| !one.maintenance && !with_one.contains(id.as_str());
     judged.strays = seen.incidents.iter().filter(stray).count();
     judged.opened = seen.incidents.values().cloned().collect();
     judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
@@ -172,7 +178,7 @@ fn payments(seen: &Seen, truths: &[Truth], judged: &mut Judged) {
         let mut wrong = false;
         for kind in KINDS {
             let hits = judged.kinds.entry(kind).or_default();
-            if truth.expect.contains(&kind) {
+            if truth.expect.contains(&kind) || truth.with_ledger.contains(&kind) {
                 hits.expected += 1;
                 hits.found += u64::from(had(kind));
             } else if had(kind) && !truth.may.contains(&kind) {

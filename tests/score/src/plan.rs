@@ -9,7 +9,7 @@ const MINUTE: Instant = 60_000;
 /// How long customers come, ms.
 pub const DURATION_MS: Instant = 40 * MINUTE;
 
-/// Every cause at each level that fits it, two at once, and days on which nothing is injected.
+/// Every cause at each level that fits it, two at once, and days on which nothing is injected: normal ones, and of a bad week.
 const SHAPES: [&[&str]; 30] = [
     &["N1@site"],
     &["N2@site"],
@@ -43,6 +43,9 @@ const SHAPES: [&[&str]; 30] = [
     &[],
 ];
 
+/// The shape whose days have a few of each fault that befalls a payment.
+const BAD_WEEK: u64 = 29;
+
 /// How strong the faults of a seed are, by turns; the one under 30 is a near miss.
 const STRENGTHS: [u8; 8] = [80, 60, 100, 20, 80, 70, 90, 50];
 
@@ -73,6 +76,7 @@ pub fn plan(seed: u64) -> Plan {
         Inject { from, lasts, strength, ..inject }
     };
     let name = match shape {
+        [] if seed % count == BAD_WEEK => "a bad week".to_owned(),
         [] => "nothing".to_owned(),
         _ => format!("{} strength {strength}", shape.join(" ")),
     };
@@ -87,7 +91,11 @@ pub fn plan(seed: u64) -> Plan {
         payments_per_hour: if people { 120.0 } else { 75.0 },
         busy_hours: false,
         // What goes wrong now and then has no injected fault to blame: only the days without one have it.
-        faults: if shape.is_empty() { Faults::day() } else { Faults::none() },
+        faults: match shape {
+            [] if seed % count == BAD_WEEK => Faults::some(),
+            [] => Faults::day(),
+            _ => Faults::none(),
+        },
         inject: shape.iter().map(inject).collect(),
         ..Options::default()
     };

@@ -65,7 +65,7 @@ fn reached(tally: &Tally, text: &mut String) {
     let each: Vec<String> =
         tally.incidents.iter().map(|(count, faults)| format!("{count} incidents: {faults} faults")).collect();
     line("incidents per injected fault (in the region that has most)", each.join(", "), "", None);
-    line("incidents with no struck payment", tally.strays.to_string(), "", None);
+    line("incidents without a payment that anything befell", tally.strays.to_string(), "", None);
 }
 
 fn put(text: &mut String, line: &str) {

@@ -449,6 +449,7 @@ impl Fleet {
             printed: payment.printed,
             settled: if payment.booked == Booked::Paid { payment.shown } else { !payment.shown || payment.declined },
             expect: expected.expect,
+            with_ledger: expected.with_ledger,
             cleared: expected.cleared,
             may: expected.may,
             txn: payment.key,

@@ -14,6 +14,7 @@ const DISPLAY_MS: i64 = 5_000;
 const PRINT_MS: i64 = 10_000;
 const REVERSAL_MS: i64 = 30_000;
 const REVERSAL_ANSWER_MS: i64 = 30_000;
+const SYNC_MS: i64 = 60_000;
 
 /// So near to a deadline it is not certain what is seen first.
 const NEAR_MS: i64 = 1_500;
@@ -86,6 +87,8 @@ pub struct Truth {
     pub settled: bool,
     /// Kinds of finding that ought to have been raised, some of them cleared since.
     pub expect: Vec<&'static str>,
+    /// Kinds that ought to have been raised besides where the site expects `ledger`, as it does not by default.
+    pub with_ledger: Vec<&'static str>,
     /// Those of `expect` that the payment's own events have cleared since, mended or proved wrong.
     pub cleared: Vec<&'static str>,
     /// Kinds that may have been raised.
@@ -96,6 +99,7 @@ pub struct Truth {
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     pub(super) expect: Vec<&'static str>,
+    pub(super) with_ledger: Vec<&'static str>,
     pub(super) cleared: Vec<&'static str>,
     pub(super) may: Vec<&'static str>,
 }
@@ -168,11 +172,14 @@ impl Timeline {
         if late == Verdict::No || slow_clock || late_news {
             self.in_the_terminal(approval.is_some(), until, &mut found);
         }
-        if approval.is_some()
-            && self.first(|fact| fact == Fact::Ledger).is_none_or(|paid| paid.ingest > start.at + 55_000)
-        {
+        let unsynced = |closes: &dyn Fn(Fact) -> bool| {
+            approval.map_or(Verdict::No, |approval| self.missed(approval.at, SYNC_MS, until, closes).0)
+        };
+        if unsynced(&|fact| fact == Fact::Ledger) != Verdict::No {
             found.add("unsynced", (Verdict::Maybe, false));
         }
+        // A late approval opens no window, and what is over closes it.
+        let unsynced = unsynced(&|fact| fact == Fact::Ledger || over(fact)) == Verdict::Yes && late == Verdict::No;
         // Chains that run out, and answers that contradict each other, end with a person.
         if ["no-answer", "approved-undelivered", "late-approval", "reversal-missing", "reversal-unanswered"]
             .iter()
@@ -181,7 +188,8 @@ impl Timeline {
         {
             found.add("unresolved", (Verdict::Maybe, false));
         }
-        found.lists(late_news, slow_clock)
+        let with_ledger = if unsynced && !late_news && !slow_clock { vec!["unsynced"] } else { Vec::new() };
+        Expected { with_ledger, ..found.lists(late_news, slow_clock) }
     }
 
     fn late(&self, start: Seen, approval: Seen, rail: Rail) -> Verdict {

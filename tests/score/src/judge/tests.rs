@@ -19,6 +19,7 @@ fn truth(txn: &str, cause: Option<Cause>, expect: &[&'static str], may: &[&'stat
         printed: false,
         settled: true,
         expect: expect.to_vec(),
+        with_ledger: Vec::new(),
         cleared: Vec::new(),
         may: may.to_vec(),
     }
