@@ -172,7 +172,7 @@ impl App {
         let crashed = self.signs.iter().any(|(_, sign, _)| matches!(sign, Sign::Crash | Sign::Silent));
         let memory = self.signs.iter().any(|(_, sign, _)| *sign == Sign::Memory);
         let percent = match (handler, crashed) {
-            (true, false) => 75,
+            (true, false) => 85,
             (true, true) => 55,
             (false, true) => 80 + if memory { 10 } else { 0 },
             (false, false) => 60 + if memory { 10 } else { 0 },

@@ -99,9 +99,9 @@ impl Slips {
         }
         let asked = |sale: &&Sale| sale.txn == txn && sale.asked && sale.approved.is_none();
         let (cause, percent, said) = if self.repeated.iter().any(|known| known == txn) {
-            ("P4", 75, ("the operator gave it up and charged again before its answer", "未等应答即放弃并再次收款"))
+            ("P4", 85, ("the operator gave it up and charged again before its answer", "未等应答即放弃并再次收款"))
         } else if kind == "no-answer" && self.sale.as_ref().filter(asked).is_some() {
-            ("customer", 75, ("the customer was asked to confirm and did not", "已请顾客确认,顾客未确认"))
+            ("customer", 85, ("the customer was asked to confirm and did not", "已请顾客确认,顾客未确认"))
         } else {
             return;
         };

@@ -261,7 +261,7 @@ fn a_sale_that_was_given_up_and_begun_again_is_stuck_by_that() {
     bench.sale(0, "P", 100);
     bench.sale(9_000, "Q", 100);
     bench.answer(10_000, "Q", "approved");
-    assert_eq!(stuck(&mut bench, 20_000, "approved-undelivered", "P"), ["update f P4 0.75 N4"]);
+    assert_eq!(stuck(&mut bench, 20_000, "approved-undelivered", "P"), ["update f P4 0.85 N4"]);
     assert_eq!(stuck(&mut bench, 20_000, "approved-undelivered", "Q"), [""; 0], "the second is not");
     assert_eq!(stuck(&mut bench, 21_000, "not-printed", "P"), [""; 0], "no hand makes a printer fail");
     // Another amount is another sale.
@@ -276,7 +276,7 @@ fn a_payment_that_waits_for_the_customer_is_the_customers() {
     let mut bench = Bench::new();
     bench.sale(0, "P", 100);
     bench.answer(1_000, "P", "pending");
-    assert_eq!(stuck(&mut bench, 45_000, "no-answer", "P"), ["update f customer 0.75 N4"]);
+    assert_eq!(stuck(&mut bench, 45_000, "no-answer", "P"), ["update f customer 0.85 N4"]);
     assert_eq!(stuck(&mut bench, 46_000, "no-answer", "Q"), [""; 0], "another one");
     // Confirmed, and then lost on the way.
     bench.answer(47_000, "P", "approved");

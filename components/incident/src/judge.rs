@@ -161,7 +161,7 @@ fn most(points: &[(&'static str, i64)], but: &str) -> Option<(&'static str, i64)
 
 /// How often decisions from so many points on were right, percent: counted on the list of seeds that rules are tuned on, one more wrong and one
 /// more right added to each row, and rounded down (docs/score.md).
-const CALIBRATION: [(i64, u8); 7] = [(0, 75), (20, 80), (30, 85), (50, 88), (65, 90), (80, 93), (90, 95)];
+const CALIBRATION: [(i64, u8); 5] = [(0, 75), (20, 78), (30, 90), (50, 95), (90, 97)];
 
 /// Points of a decision as what they are worth, percent.
 fn sure(points: i64) -> u8 {

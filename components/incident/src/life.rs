@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Percent below which an incident may be explained by a wider one of another cause.
-const DOUBTFUL: u8 = 86;
+const DOUBTFUL: u8 = 95;
 
 /// One without anything in it yet.
 pub(crate) fn opened(region: &mut Region, scope: String, family: Family, verdict: Verdict, now: Instant) -> Open {

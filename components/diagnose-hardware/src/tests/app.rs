@@ -38,11 +38,11 @@ fn an_app_that_speaks_of_the_payment_handler_is_another_cause() {
     let mut bench = Bench::new();
     assert_eq!(not_shown(&mut bench, 0, "pos.finding.raised", "P"), ["update H4 0.6 S1"]);
     let error = "payment handler: field 38 is missing in an approval";
-    assert_eq!(state(&mut bench, 40_000, "heartbeat", error), ["update S1 0.75 H4"]);
+    assert_eq!(state(&mut bench, 40_000, "heartbeat", error), ["update S1 0.85 H4"]);
     for (at, txn) in [(60_000, "Q"), (90_000, "R"), (120_000, "S")] {
         assert_eq!(
             not_shown(&mut bench, at, "pos.finding.raised", txn),
-            ["update S1 0.75 H4"],
+            ["update S1 0.85 H4"],
             "nothing of it is the terminal's"
         );
     }
@@ -58,7 +58,7 @@ fn what_the_handler_explains_is_taken_back_from_the_terminal() {
         ["update H4 0.6 S1", "raise app-fault terminal:T1 warning 1 H4 0.6 S1"]
     );
     let error = "payment handler: field 38 is missing in an approval";
-    assert_eq!(state(&mut bench, 40_000, "heartbeat", error), ["clear app-fault superseded", "update S1 0.75 H4"]);
+    assert_eq!(state(&mut bench, 40_000, "heartbeat", error), ["clear app-fault superseded", "update S1 0.85 H4"]);
 }
 
 #[test]
