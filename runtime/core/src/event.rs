@@ -30,6 +30,15 @@ pub struct Event {
     payload: u32,
 }
 
+/// Where a field of `data` was found: in the payload, or in bytes beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) field: FieldId,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) beside: bool,
+}
+
 /// A line of memory, as processors fetch it.
 pub(crate) const LINE_BYTES: usize = 64;
 
@@ -72,6 +81,23 @@ impl Event {
         assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
         let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
         self.add(Span { field, start: at(start), end: at(end) });
+    }
+
+    /// Fields of `data`, whose places are in the payload or in `beside`.
+    ///
+    /// # Panics
+    /// When a place is in neither, or the event passes 4 GiB: broken invariants of the decoder.
+    pub(crate) fn take(&mut self, found: &[Found], beside: &[u8]) {
+        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
+        let (base, payload) = (at(self.bytes.len()), self.payload);
+        self.bytes.extend_from_slice(beside);
+        let all = at(self.bytes.len());
+        self.spans.extend(found.iter().map(|&Found { field, start, end, beside }| {
+            debug_assert!(usize::from(field.0) >= ENVELOPE, "invariant: the envelope's are pushed");
+            let (first, most) = if beside { (base, all) } else { (0, payload) };
+            assert!(start <= end && end <= most - first, "invariant: a piece lies where it was found");
+            Span { field, start: first + start, end: first + end }
+        }));
     }
 
     fn add(&mut self, span: Span) {

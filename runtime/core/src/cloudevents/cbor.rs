@@ -28,18 +28,25 @@ pub(super) fn data(
     match cursor.pull()? {
         Header::Map(length) => {
             let mut entries = Entries(length);
-            while let Some(header) = entries.next(&mut cursor)? {
-                let field = match header {
-                    Header::Text(Some(length)) => cursor.field_name(length, tables)?,
-                    other => tables.field(cursor.name(other)?.as_bytes()),
+            while entries.more() {
+                let field = if let Some(name) = cursor.short_text() {
+                    cursor.field_of(name, tables)?
+                } else {
+                    let Some(header) = entries.head(&mut cursor)? else { break };
+                    tables.field(cursor.name(header)?.as_bytes())
                 };
-                let value = cursor.pull()?;
-                match field {
-                    Some(field) => {
-                        fields.see(field)?;
-                        cursor.field(field, value, fields)?;
-                    }
-                    None => cursor.skip(value, 1)?,
+                let Some(field) = field else {
+                    let value = cursor.pull()?;
+                    cursor.skip(value, 1)?;
+                    continue;
+                };
+                if let Some(text) = cursor.short_text() {
+                    fields.see(field)?;
+                    cursor.field_text(field, text, fields)?;
+                } else {
+                    let value = cursor.pull()?;
+                    fields.see(field)?;
+                    cursor.field(field, value, fields)?;
                 }
             }
         }
@@ -140,11 +147,23 @@ impl Entries {
     /// The header of the next key; none at the end.
     #[inline(always)]
     fn next(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<Option<Header>, Failure> {
+        if self.more() { self.head(cursor) } else { Ok(None) }
+    }
+
+    /// Whether there may be one more, which then counts as read.
+    #[inline(always)]
+    fn more(&mut self) -> bool {
         match &mut self.0 {
-            Some(0) => return Ok(None),
+            Some(0) => return false,
             Some(left) => *left -= 1,
             None => {}
         }
+        true
+    }
+
+    /// The header of a key that may be there; none where a break is.
+    #[inline(always)]
+    fn head(&self, cursor: &mut Cursor<'_, '_>) -> Result<Option<Header>, Failure> {
         match (cursor.pull()?, self.0) {
             (Header::Break, None) => Ok(None),
             (Header::Break, Some(_)) => Err(cursor.bad("a break in a map of known length")),
@@ -236,15 +255,38 @@ impl<'a, 'l> Cursor<'a, 'l> {
         self.bad("a text is no UTF-8")
     }
 
-    /// The field that a name is of. Names of the table are UTF-8: what is one of them needs no check.
+    /// The next item where it is a text in one piece of fewer than 256 bytes, as nearly every name and text is; nobody has looked at its bytes.
+    /// None, and nothing is read, where it is anything else.
+    #[inline(always)]
+    fn short_text(&mut self) -> Option<&'a [u8]> {
+        let rest = &self.bytes[self.at..];
+        let (head, length) = match *rest {
+            [first @ 0x60..=0x77, ..] => (1, usize::from(first - 0x60)),
+            [0x78, length, ..] => (2, usize::from(length)),
+            _ => return None,
+        };
+        let text = rest.get(head..head + length).filter(|text| text.len() <= self.limits.text_bytes_max)?;
+        self.at += head + length;
+        Some(text)
+    }
+
+    /// The field that the name just before is of. Names of the table are UTF-8: what is one of them needs no check.
     #[inline]
-    fn field_name(&mut self, length: usize, tables: &Tables) -> Result<Option<FieldId>, Failure> {
-        let name = self.take_text(length)?;
+    fn field_of(&mut self, name: &[u8], tables: &Tables) -> Result<Option<FieldId>, Failure> {
         let field = tables.field(name);
         if field.is_none() && !is_text(name) {
-            return Err(self.no_utf8(length));
+            return Err(self.no_utf8(name.len()));
         }
         Ok(field)
+    }
+
+    /// A field whose text is just before.
+    #[inline]
+    fn field_text(&mut self, field: FieldId, text: &[u8], fields: &mut Fields) -> Result<(), Failure> {
+        if !is_text(text) {
+            return Err(self.no_utf8(text.len()));
+        }
+        fields.text(field, text, Some(self.at - text.len()))
     }
 
     /// A text in chunks, whose header was just read.
@@ -328,10 +370,7 @@ impl<'a, 'l> Cursor<'a, 'l> {
         match header {
             Header::Text(Some(length)) => {
                 let text = self.take_text(length)?;
-                if !is_text(text) {
-                    return Err(self.no_utf8(length));
-                }
-                fields.text(field, text, Some(self.at - length))
+                self.field_text(field, text, fields)
             }
             Header::Text(None) => fields.text(field, self.chunks()?.as_bytes(), None),
             Header::Positive(value) => fields.integer(field, i128::from(value)),

@@ -410,6 +410,11 @@ pub(super) fn declared(envelope: &Envelope<'_>) -> Result<Format, Failure> {
 
 /// The record's key and `partitionkey`: the same, or only one of them.
 fn agreed_key<'e>(envelope: &'e Envelope<'_>, key: Option<&'e [u8]>) -> Result<&'e str, Failure> {
+    if let (Some(key), Some(attribute)) = (key, envelope.get(Attribute::Partitionkey))
+        && key == attribute.as_bytes()
+    {
+        return Ok(attribute);
+    }
     let key = key
         .map(std::str::from_utf8)
         .transpose()

@@ -10,7 +10,7 @@ use super::{
     names::Names,
     time::Times,
 };
-use crate::event::Event;
+use crate::event::{Event, Found};
 
 /// Names, types, and which fields an event type is strict about. Made once.
 #[derive(Debug)]
@@ -53,17 +53,10 @@ fn bit(field: FieldId) -> u128 {
     1 << field.0
 }
 
-/// A piece: a range of the payload or of [`Fields::extra`].
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Payload(usize, usize),
-    Extra(usize, usize),
-}
-
 /// Collects fields; reused from event to event.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    places: Vec<(FieldId, Place)>,
+    found: Vec<Found>,
     extra: Vec<u8>,
     seen: u128,
     strict: u128,
@@ -74,7 +67,7 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn reset(&mut self, strict: u128, base: Option<usize>) {
-        self.places.clear();
+        self.found.clear();
         self.extra.clear();
         self.seen = 0;
         self.strict = strict;
@@ -101,10 +94,7 @@ impl Fields {
             Kind::Text if text.is_empty() => Ok(()),
             Kind::Text => {
                 match (self.base, start) {
-                    (Some(base), Some(start)) => {
-                        let start = base + start;
-                        self.places.push((field, Place::Payload(start, start + text.len())));
-                    }
+                    (Some(base), Some(start)) => self.find(field, base + start, text.len(), false),
                     _ => self.push(field, text),
                 }
                 Ok(())
@@ -171,18 +161,18 @@ impl Fields {
 
     /// Hands the fields to an event whose payload they were found in.
     pub(super) fn give(&self, event: &mut Event) {
-        for &(field, place) in &self.places {
-            match place {
-                Place::Payload(start, end) => event.range(field, start, end),
-                Place::Extra(start, end) => event.push(field, &self.extra[start..end]),
-            }
-        }
+        event.take(&self.found, &self.extra);
     }
 
     fn push(&mut self, field: FieldId, piece: &[u8]) {
-        let start = self.extra.len();
+        self.find(field, self.extra.len(), piece.len(), true);
         self.extra.extend_from_slice(piece);
-        self.places.push((field, Place::Extra(start, self.extra.len())));
+    }
+
+    #[inline]
+    fn find(&mut self, field: FieldId, start: usize, length: usize, beside: bool) {
+        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
+        self.found.push(Found { field, start: at(start), end: at(start + length), beside });
     }
 
     fn is_strict(&self, field: FieldId) -> bool {
