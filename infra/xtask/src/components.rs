@@ -37,7 +37,21 @@ pub fn build(workspace: &Workspace, only: Option<&str>, choice: Choice) -> Resul
         built.push(build_one(workspace, toolchain, component, &folder)?);
     }
     check_sizes(&built)?;
+    if only.is_none() {
+        forget_others(&folder, &built)?;
+    }
     Ok(built)
+}
+
+/// Removes components that are no more: whoever takes the folder would load them.
+fn forget_others(folder: &Path, built: &[Built]) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") && built.iter().all(|one| one.path != path) {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints name, size and path of each, one a line.

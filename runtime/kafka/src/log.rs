@@ -136,7 +136,7 @@ impl KafkaLog {
             // Every rebalance has an assignment, most often of nothing; it is answered at once so that the others go on.
             Change::Assign(ids) if ids.is_empty() => {
                 self.assign(&TopicPartitionList::new())?;
-                Ok(None)
+                Ok(Some(Polled::Assigned(ids)))
             }
             Change::Assign(ids) => {
                 self.shares.extend(ids.iter().map(|&id| (id, Share::Assigned)));

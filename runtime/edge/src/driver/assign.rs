@@ -16,6 +16,10 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// These are now this worker's: all are restored before anything is read.
     pub(super) fn assigned(&mut self, partitions: &[PartitionId]) -> Result<(), Failure> {
         self.recovered();
+        if partitions.is_empty() {
+            self.shared.status.dealt(self.slot);
+            return Ok(());
+        }
         if !std::mem::take(&mut self.lost) {
             self.heard_at = self.clock.elapsed();
         }

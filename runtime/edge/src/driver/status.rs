@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// It has no partitions yet.
+    /// It has not been given its partitions yet.
     Starting,
     /// It restores partitions.
     Restoring,
-    /// It reads.
+    /// It reads what it was given, if anything.
     Running,
     /// It has ended.
     Stopped,
@@ -32,18 +32,17 @@ impl Status {
         self.0[slot as usize].store(phase as u8, Ordering::SeqCst);
     }
 
-    /// Whether every partition that this process was given is restored: some worker reads, none restores, none has ended.
+    /// One worker was given nothing, which it is ready for.
+    pub(crate) fn dealt(&self, slot: u32) {
+        let (starting, running) = (Phase::Starting as u8, Phase::Running as u8);
+        // One that has partitions goes on with them.
+        let _ = self.0[slot as usize].compare_exchange(starting, running, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Whether every worker was given its partitions, has restored them and reads.
     #[must_use]
     pub fn ready(&self) -> bool {
-        let mut running = false;
-        for phase in &self.0 {
-            match phase.load(Ordering::SeqCst) {
-                phase if phase == Phase::Running as u8 => running = true,
-                phase if phase == Phase::Starting as u8 => {}
-                _ => return false,
-            }
-        }
-        running
+        self.0.iter().all(|phase| phase.load(Ordering::SeqCst) == Phase::Running as u8)
     }
 }
 
@@ -52,16 +51,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_some_running_and_none_restoring() {
+    fn ready_is_all_running() {
         let status = Status::new(2);
         assert!(!status.ready());
         status.set(0, Phase::Running);
+        assert!(!status.ready(), "the other one may be given partitions yet");
+        status.dealt(1);
         assert!(status.ready(), "a worker without partitions does not hold the others back");
         status.set(1, Phase::Restoring);
+        status.dealt(1);
         assert!(!status.ready());
         status.set(1, Phase::Running);
         assert!(status.ready());
         status.set(0, Phase::Stopped);
+        status.dealt(0);
         assert!(!status.ready());
     }
 }

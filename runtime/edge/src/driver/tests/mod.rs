@@ -222,6 +222,19 @@ fn a_partition_that_comes_back_goes_on_where_it_was_committed() {
 }
 
 #[test]
+fn a_worker_that_is_given_nothing_is_ready_and_hears_nothing_of_it() {
+    let bench = Bench::new(&[]);
+    let mut driver = bench.driver();
+    assert!(!bench.shared.status.ready(), "it has not been dealt with yet");
+    bench.turn(&mut driver, 1);
+    assert!(bench.shared.status.ready());
+    bench.memory.script(Polled::Assigned(vec![0]));
+    bench.bad(0, "later");
+    bench.turn(&mut driver, 5);
+    assert_eq!(bench.memory.durable(), ["later"]);
+}
+
+#[test]
 fn an_idle_partition_gets_a_tick_a_second_and_one_that_is_behind_gets_none() {
     let bench = Bench::new(&[0]);
     let mut driver = bench.driver();
