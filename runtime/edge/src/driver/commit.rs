@@ -37,8 +37,9 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         }
         let began = self.clock.elapsed();
         let committed = self.log.commit(&commits);
-        self.committed_at = self.clock.elapsed();
-        let took = self.committed_at.saturating_sub(began);
+        let ended = self.clock.elapsed();
+        let took = ended.saturating_sub(began);
+        self.committed_at = counts_from(began, ended, shared.options.commit_every);
         let (outcome, reason) = match &committed {
             Ok(Committed::Done) => (Outcome::Done, ""),
             Ok(Committed::Aborted { reason }) => (Outcome::Aborted, reason.as_str()),
@@ -136,6 +137,29 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
             Ok(Polled::Revoking(partitions) | Polled::Lost(partitions)) => self.lost(&partitions),
             Err(error) if error.retry => Ok(()),
             Err(error) => Err(Failure::Log(error)),
+        }
+    }
+}
+
+/// When the time to the next commit begins to run: with this one, so that they are `every` apart, but as much time as it took, or `every`, is left
+/// for work.
+fn counts_from(began: Duration, ended: Duration, every: Duration) -> Duration {
+    let took = ended.saturating_sub(began);
+    began.max((ended + took.min(every)).saturating_sub(every))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_as_far_apart_as_asked_for_and_leave_half_of_the_time() {
+        // When it began, took, and the next is due: with 100 ms between them.
+        for (began, took, due) in
+            [(0, 0, 100), (0, 10, 100), (1_000, 50, 1_100), (1_000, 80, 1_160), (0, 100, 200), (0, 700, 800)]
+        {
+            let [began, ended, every] = [began, began + took, 100].map(Duration::from_millis);
+            assert_eq!(counts_from(began, ended, every) + every, Duration::from_millis(due), "{took} ms");
         }
     }
 }
