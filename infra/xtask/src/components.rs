@@ -105,7 +105,7 @@ fn check_sizes(built: &[Built]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUILT_IN_BYTES_MAX, Built, check_sizes, choose};
+    use super::{BUILT_IN_BYTES_MAX, Built, check_sizes, choose, forget_others};
     use crate::workspace::Component;
     use std::path::PathBuf;
 
@@ -122,6 +122,18 @@ mod tests {
         assert!(check_sizes(&[built(true, BUILT_IN_BYTES_MAX - 1), built(false, BUILT_IN_BYTES_MAX * 40)]).is_ok());
         let error = check_sizes(&[built(true, BUILT_IN_BYTES_MAX)]).expect_err("at the limit is too large");
         assert!(error.to_string().contains("compensate has 300000 bytes"), "{error}");
+    }
+
+    #[test]
+    fn components_that_are_no_more_go_and_everything_else_stays() {
+        let folder = std::env::temp_dir().join(format!("xtask-components-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let files = ["compensate.wasm", "gone.wasm", "compensate.cwasm", "notes.txt"].map(|name| folder.join(name));
+        files.iter().for_each(|file| std::fs::write(file, "x").expect("it can be written"));
+        let kept = Built { path: files[0].clone(), ..built(true, 1) };
+        forget_others(&folder, &[kept]).expect("they can be removed");
+        assert_eq!(files.each_ref().map(|file| file.exists()), [true, false, true, true]);
+        std::fs::remove_dir_all(&folder).expect("it can be removed");
     }
 
     #[test]
