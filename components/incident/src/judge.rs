@@ -160,7 +160,7 @@ fn most(points: &[(&'static str, i64)], but: &str) -> Option<(&'static str, i64)
 }
 
 /// How often decisions from so many points on were right, percent: counted on the list of seeds that rules are tuned on, one more wrong and one
-/// more right added to each row, and rounded down (docs/score.md).
+/// more right added to each row; what is said is at most that (docs/score.md).
 const CALIBRATION: [(i64, u8); 5] = [(0, 75), (20, 78), (30, 90), (50, 95), (90, 97)];
 
 /// Points of a decision as what they are worth, percent.

@@ -359,10 +359,14 @@ impl Region {
 
     /// A payment is stuck, or its terminal knows more; gives whether it is new.
     pub fn stuck(&mut self, stuck: &Stuck, at: Instant) -> bool {
+        let texts = [&stuck.finding, &stuck.kind, &stuck.currency, &stuck.cause];
+        if stuck.txn.len() > TXN_BYTES_MAX || texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
+            return false;
+        }
         let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.undecided);
         if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding() == stuck.finding) {
             // The finding and what its terminal knows come at one instant, in any order.
-            if !stuck.cause.is_empty() && stuck.cause.len() <= TEXT_BYTES_MAX {
+            if !stuck.cause.is_empty() {
                 known.texts.set(Waiting::CAUSE, &stuck.cause);
                 known.percent = percent(stuck.confidence);
             }
@@ -371,12 +375,8 @@ impl Region {
         if self.incidents.iter().any(|incident| incident.members.contains(&member(&stuck.finding))) {
             return false;
         }
-        let texts = [&stuck.finding, &stuck.kind, &stuck.currency, &stuck.cause];
-        let fits = stuck.txn.len() <= TXN_BYTES_MAX && texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX);
-        if fits {
-            self.waiting.push(Waiting::new(stuck, at));
-        }
-        fits
+        self.waiting.push(Waiting::new(stuck, at));
+        true
     }
 
     /// Forgets what is past.

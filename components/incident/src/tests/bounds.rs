@@ -131,11 +131,9 @@ fn a_region_with_all_that_it_may_have_has_room() {
     for number in 0..state::WAITING_MAX {
         assert!(region.stuck(&full_stuck(number), T0));
     }
-    for number in 0..2 * state::NOTICES_MAX {
-        let notice = Announced { about: name("site", number), from: T0, until: i64::MAX };
-        region.notices.push(notice);
+    for number in 0..state::NOTICES_MAX {
+        region.notices.push(Announced { about: name("site", number), from: T0, until: i64::MAX });
     }
-    region.notices.truncate(state::NOTICES_MAX);
     for number in 0..state::GENERATIONS_MAX {
         region.next_generation(&format!("terminal:{}", name("terminal", number)), "undetermined");
     }
