@@ -33,10 +33,21 @@ pub struct Event {
 /// Where a field of `data` was found: in the payload, or in bytes beside it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    pub(crate) field: FieldId,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    pub(crate) beside: bool,
+    field: FieldId,
+    start: u32,
+    end: u32,
+    beside: bool,
+}
+
+impl Found {
+    #[inline]
+    pub(crate) fn new(field: FieldId, start: usize, length: usize, beside: bool) -> Self {
+        Self { field, start: at(start), end: at(start + length), beside }
+    }
+}
+
+fn at(position: usize) -> u32 {
+    u32::try_from(position).expect("invariant: an event is under 4 GiB")
 }
 
 /// A line of memory, as processors fetch it.
@@ -79,7 +90,6 @@ impl Event {
     /// When the range is not in the payload: a broken invariant of the decoder.
     pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
         assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
-        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
         self.add(Span { field, start: at(start), end: at(end) });
     }
 
@@ -88,7 +98,6 @@ impl Event {
     /// # Panics
     /// When a place is in neither, or the event passes 4 GiB: broken invariants of the decoder.
     pub(crate) fn take(&mut self, found: &[Found], beside: &[u8]) {
-        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
         let (base, payload) = (at(self.bytes.len()), self.payload);
         self.bytes.extend_from_slice(beside);
         let all = at(self.bytes.len());
@@ -113,7 +122,6 @@ impl Event {
     /// # Panics
     /// When the event passes 4 GiB, which the limits exclude.
     pub fn push(&mut self, field: FieldId, piece: &[u8]) {
-        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
         let start = at(self.bytes.len());
         self.bytes.extend_from_slice(piece);
         self.add(Span { field, start, end: at(self.bytes.len()) });

@@ -133,7 +133,8 @@ pub struct Commit {
 pub enum Polled {
     /// Nothing but the records that the sink got (none, perhaps).
     Records,
-    /// These partitions are now this worker's; restore each, then `start` it. None: for now the others of its group have them all.
+    /// These partitions are now this worker's; restore each, then `start` it. An empty list where the others of its
+    /// group have them all.
     Assigned(Vec<PartitionId>),
     /// These partitions will be taken away: commit what is pending, drop them, then call `release`.
     Revoking(Vec<PartitionId>),

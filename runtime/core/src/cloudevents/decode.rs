@@ -410,21 +410,17 @@ pub(super) fn declared(envelope: &Envelope<'_>) -> Result<Format, Failure> {
 
 /// The record's key and `partitionkey`: the same, or only one of them.
 fn agreed_key<'e>(envelope: &'e Envelope<'_>, key: Option<&'e [u8]>) -> Result<&'e str, Failure> {
-    if let (Some(key), Some(attribute)) = (key, envelope.get(Attribute::Partitionkey))
-        && key == attribute.as_bytes()
-    {
-        return Ok(attribute);
-    }
-    let key = key
-        .map(std::str::from_utf8)
-        .transpose()
-        .map_err(|_| Failure::new(BAD_ATTRIBUTE, "the record's key is no UTF-8"))?
-        .filter(|key| !key.is_empty());
-    match (key, envelope.get(Attribute::Partitionkey)) {
-        (Some(key), Some(attribute)) if key != attribute => {
-            Err(Failure::new(KEY_MISMATCH, "the record's key and attribute `partitionkey` differ"))
+    match (key.filter(|key| !key.is_empty()), envelope.get(Attribute::Partitionkey)) {
+        (Some(key), Some(attribute)) if key == attribute.as_bytes() => Ok(attribute),
+        (Some(key), attribute) => {
+            let key =
+                std::str::from_utf8(key).map_err(|_| Failure::new(BAD_ATTRIBUTE, "the record's key is no UTF-8"))?;
+            match attribute {
+                None => Ok(key),
+                Some(_) => Err(Failure::new(KEY_MISMATCH, "the record's key and attribute `partitionkey` differ")),
+            }
         }
-        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, Some(attribute)) => Ok(attribute),
         (None, None) => Err(Failure::missing(Attribute::Partitionkey.name())),
     }
 }

@@ -94,7 +94,9 @@ impl Fields {
             Kind::Text if text.is_empty() => Ok(()),
             Kind::Text => {
                 match (self.base, start) {
-                    (Some(base), Some(start)) => self.find(field, base + start, text.len(), false),
+                    (Some(base), Some(start)) => {
+                        self.found.push(Found::new(field, base + start, text.len(), false));
+                    }
                     _ => self.push(field, text),
                 }
                 Ok(())
@@ -165,14 +167,8 @@ impl Fields {
     }
 
     fn push(&mut self, field: FieldId, piece: &[u8]) {
-        self.find(field, self.extra.len(), piece.len(), true);
+        self.found.push(Found::new(field, self.extra.len(), piece.len(), true));
         self.extra.extend_from_slice(piece);
-    }
-
-    #[inline]
-    fn find(&mut self, field: FieldId, start: usize, length: usize, beside: bool) {
-        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 4 GiB");
-        self.found.push(Found { field, start: at(start), end: at(start + length), beside });
     }
 
     fn is_strict(&self, field: FieldId) -> bool {

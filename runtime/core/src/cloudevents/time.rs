@@ -32,17 +32,13 @@ fn within_hour(text: &[u8]) -> Option<i64> {
     let ([a, b, b':', c, d], rest) = text.split_first_chunk()? else { return None };
     let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
     let (minutes, seconds) = (10 * digit(*a)? + digit(*b)?, 10 * digit(*c)? + digit(*d)?);
-    let mut fraction = 0;
-    match rest {
-        [b'Z'] => {}
-        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
-            for at in 0..digits.len().max(3) {
-                let next = digits.get(at).map_or(Some(0), |byte| digit(*byte))?;
-                fraction = if at < 3 { 10 * fraction + next } else { fraction };
-            }
+    let fraction = match rest {
+        [b'Z'] => 0,
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            (0..3).fold(0, |ms, at| 10 * ms + digits.get(at).map_or(0, |byte| i64::from(byte - b'0')))
         }
         _ => return None,
-    }
+    };
     (minutes < 60 && seconds < 60).then_some((60 * minutes + seconds) * 1_000 + fraction)
 }
 
