@@ -64,8 +64,9 @@ pub(super) fn examine(text: &str, environment: &Environment) -> (Config, Vec<Pro
             problems.push(Problem::new(name, what));
         }
     }
-    for (id, rule) in table.get_mut("rules").and_then(Value::as_table_mut).into_iter().flatten() {
-        if let (true, Some(rule)) = (BUILT_IN.contains(&id.as_str()), rule.as_table_mut()) {
+    for id in BUILT_IN {
+        let rule = table.get_mut("rules").and_then(|rules| rules.get_mut(id));
+        if let Some(rule) = rule.and_then(Value::as_table_mut) {
             fill(rule, Table::try_from(Rule::built_in(id)).expect("invariant: the defaults are TOML"));
         }
     }

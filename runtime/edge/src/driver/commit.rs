@@ -17,7 +17,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// Whether effects have waited long enough, or are too many to wait.
     pub(super) fn commit_due(&self) -> bool {
         let options = &self.shared.options;
-        let waited = self.clock.elapsed().saturating_sub(self.committed_at);
+        let waited = self.clock.elapsed().saturating_sub(self.commit_counts_from);
         let owned = || self.owned.values();
         let now = self.clock.elapsed();
         let tells = || owned().any(|owned| owned.tells(now, options).is_some());
@@ -37,9 +37,8 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         }
         let began = self.clock.elapsed();
         let committed = self.log.commit(&commits);
-        let ended = self.clock.elapsed();
-        let took = ended.saturating_sub(began);
-        self.committed_at = counts_from(began, ended, shared.options.commit_every);
+        let took = self.clock.elapsed().saturating_sub(began);
+        self.commit_counts_from = counts_from(began, took, shared.options.commit_every);
         let (outcome, reason) = match &committed {
             Ok(Committed::Done) => (Outcome::Done, ""),
             Ok(Committed::Aborted { reason }) => (Outcome::Aborted, reason.as_str()),
@@ -143,9 +142,8 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
 
 /// When the time to the next commit begins to run: with this one, so that they are `every` apart, but as much time as it took, or `every`, is left
 /// for work.
-fn counts_from(began: Duration, ended: Duration, every: Duration) -> Duration {
-    let took = ended.saturating_sub(began);
-    began.max((ended + took.min(every)).saturating_sub(every))
+fn counts_from(began: Duration, took: Duration, every: Duration) -> Duration {
+    began + (took + took.min(every)).saturating_sub(every)
 }
 
 #[cfg(test)]
@@ -158,8 +156,8 @@ mod tests {
         for (began, took, due) in
             [(0, 0, 100), (0, 10, 100), (1_000, 50, 1_100), (1_000, 80, 1_160), (0, 100, 200), (0, 700, 800)]
         {
-            let [began, ended, every] = [began, began + took, 100].map(Duration::from_millis);
-            assert_eq!(counts_from(began, ended, every) + every, Duration::from_millis(due), "{took} ms");
+            let [began, took, every] = [began, took, 100].map(Duration::from_millis);
+            assert_eq!(counts_from(began, took, every) + every, Duration::from_millis(due), "{took:?}");
         }
     }
 }

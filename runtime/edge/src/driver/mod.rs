@@ -148,7 +148,8 @@ pub struct Driver<'a, L, R> {
     decoder: Decoder,
     owned: BTreeMap<PartitionId, Owned>,
     outputs: Vec<Output>,
-    committed_at: Duration,
+    /// From when the time to the next commit runs.
+    commit_counts_from: Duration,
     ticked_at: Duration,
     trouble_since: Option<Duration>,
     /// A commit has failed and none has succeeded since: that the log can be read does not mean that it works.
@@ -176,7 +177,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             decoder,
             owned: BTreeMap::new(),
             outputs: Vec::new(),
-            committed_at: now,
+            commit_counts_from: now,
             ticked_at: now,
             trouble_since: None,
             stuck: false,
@@ -245,7 +246,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
         let now = self.clock.elapsed();
         let options = &self.shared.options;
         let pending = self.owned.values().any(|owned| owned.dirty() || owned.tells(now, options).is_some());
-        let commit = (self.committed_at + options.commit_every).saturating_sub(now);
+        let commit = (self.commit_counts_from + options.commit_every).saturating_sub(now);
         let tick = options.tick_every.min(POLL_MAX);
         if pending { commit.min(tick) } else { tick }
     }
