@@ -148,15 +148,12 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
     payments(seen, truths, &mut judged);
     let last: BTreeMap<&str, &Said> = seen.said.iter().map(|said| (said.finding.as_str(), said)).collect();
     for said in last.values().filter(|said| said.cause != "undetermined") {
-        let truth = said.scope.strip_prefix("payment:").and_then(|txn| by_txn.get(txn));
-        let cause = truth.filter(|truth| truth.blame.is_some()).and_then(|truth| truth.cause);
+        let cause = truth_of(said, &by_txn).filter(|truth| truth.blame.is_some()).and_then(|truth| truth.cause);
         judged.claims.extend(cause.map(|cause| (said.confidence, cause.name() == said.cause)));
     }
     let blames = blames(seen, &by_txn);
-    let befallen = |said: &&Said| {
-        let truth = said.scope.strip_prefix("payment:").and_then(|txn| by_txn.get(txn));
-        truth.is_some_and(|truth| truth.fault.is_some() || truth.blame.is_some())
-    };
+    let befallen =
+        |said: &&Said| truth_of(said, &by_txn).is_some_and(|truth| truth.fault.is_some() || truth.blame.is_some());
     let with_one: BTreeSet<&str> =
         seen.said.iter().filter(befallen).filter_map(|said| said.incident.as_deref()).collect();
     // What was announced is on record whether a payment was stuck in it or not.
@@ -165,8 +162,8 @@ pub fn judge(seed: u64, name: &str, seen: &Seen, injected: &[Injected], truths: 
     judged.opened = seen.incidents.values().cloned().collect();
     judged.opened.sort_by(|one, other| (one.at, &one.scope).cmp(&(other.at, &other.scope)));
     let regions = regions(seen, &by_txn);
-    let one = |fault| one(fault, injected, seen, &by_txn, &last, (&blames, &regions));
-    judged.faults = injected.iter().map(one).collect();
+    let all = injected.iter();
+    judged.faults = all.map(|fault| one(fault, injected, seen, &by_txn, &last, (&blames, &regions))).collect();
     judged
 }
 
@@ -193,13 +190,18 @@ fn payments(seen: &Seen, truths: &[Truth], judged: &mut Judged) {
     }
 }
 
+/// The truth of the payment that something was said of.
+fn truth_of<'a>(said: &Said, by_txn: &BTreeMap<&str, &'a Truth>) -> Option<&'a Truth> {
+    by_txn.get(said.scope.strip_prefix("payment:")?).copied()
+}
+
 /// The fault that most struck payments of an incident blame.
 fn blames<'a>(seen: &'a Seen, by_txn: &BTreeMap<&str, &Truth>) -> BTreeMap<&'a str, usize> {
     let mut counts: BTreeMap<&str, BTreeMap<usize, BTreeSet<&str>>> = BTreeMap::new();
     for said in &seen.said {
-        let Some((id, txn)) = said.incident.as_deref().zip(said.scope.strip_prefix("payment:")) else { continue };
-        if let Some(blame) = by_txn.get(txn).and_then(|truth| truth.blame) {
-            counts.entry(id).or_default().entry(blame).or_default().insert(txn);
+        let Some((id, truth)) = said.incident.as_deref().zip(truth_of(said, by_txn)) else { continue };
+        if let Some(blame) = truth.blame {
+            counts.entry(id).or_default().entry(blame).or_default().insert(&truth.txn);
         }
     }
     let most = |faults: BTreeMap<usize, BTreeSet<&str>>| {
@@ -217,8 +219,7 @@ fn regions<'a>(seen: &'a Seen, by_txn: &BTreeMap<&str, &'a Truth>) -> BTreeMap<&
     let of_terminals: BTreeMap<&str, &str> =
         seen.cohorts.iter().filter_map(|cohort| named(cohort, "terminal:").zip(named(cohort, "region:"))).collect();
     let of_incident = |said: &'a Said| {
-        let txn = said.scope.strip_prefix("payment:")?;
-        let region = of_terminals.get(by_txn.get(txn)?.terminal.as_str())?;
+        let region = of_terminals.get(truth_of(said, by_txn)?.terminal.as_str())?;
         Some((said.incident.as_deref()?, *region))
     };
     seen.said.iter().filter_map(of_incident).collect()

@@ -75,10 +75,11 @@ pub fn plan(seed: u64) -> Plan {
         let inject: Inject = fault.parse().expect("invariant: the shapes are legal");
         Inject { from, lasts, strength, ..inject }
     };
-    let name = match shape {
-        [] if seed % count == BAD_WEEK => "a bad week".to_owned(),
-        [] => "nothing".to_owned(),
-        _ => format!("{} strength {strength}", shape.join(" ")),
+    // What goes wrong now and then has no injected fault to blame: only the days without one have it.
+    let (name, faults) = match shape {
+        [] if seed % count == BAD_WEEK => ("a bad week".to_owned(), Faults::some()),
+        [] => ("nothing".to_owned(), Faults::day()),
+        _ => (format!("{} strength {strength}", shape.join(" ")), Faults::none()),
     };
     let options = Options {
         seed,
@@ -90,12 +91,7 @@ pub fn plan(seed: u64) -> Plan {
         versions: 3,
         payments_per_hour: if people { 120.0 } else { 75.0 },
         busy_hours: false,
-        // What goes wrong now and then has no injected fault to blame: only the days without one have it.
-        faults: match shape {
-            [] if seed % count == BAD_WEEK => Faults::some(),
-            [] => Faults::day(),
-            _ => Faults::none(),
-        },
+        faults,
         inject: shape.iter().map(inject).collect(),
         ..Options::default()
     };
