@@ -30,25 +30,12 @@ pub struct Event {
     payload: u32,
 }
 
-/// Where a field of `data` was found: in the payload, or in bytes beside it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
-    field: FieldId,
-    start: u32,
-    end: u32,
-    beside: bool,
-}
-
-impl Found {
-    #[inline]
-    pub(crate) fn new(field: FieldId, start: usize, length: usize, beside: bool) -> Self {
-        Self { field, start: at(start), end: at(start + length), beside }
-    }
-}
-
 fn at(position: usize) -> u32 {
     u32::try_from(position).expect("invariant: an event is under 4 GiB")
 }
+
+/// Nearly every event has fewer fields.
+const SPANS: usize = 24;
 
 /// A line of memory, as processors fetch it.
 pub(crate) const LINE_BYTES: usize = 64;
@@ -63,14 +50,19 @@ impl Event {
     /// When the payload passes 4 GiB, which `limits::Limits::record_bytes_max` excludes.
     #[must_use]
     pub fn new(payload: Vec<u8>) -> Self {
-        let length = u32::try_from(payload.len()).expect("invariant: a payload is under 4 GiB");
+        let length = at(payload.len());
+        Self { spans: Vec::with_capacity(SPANS), bytes: payload, payload: length, ..Self::nothing() }
+    }
+
+    /// One without fields, type and payload, and without room for any.
+    pub(crate) const fn nothing() -> Self {
         Self {
             event_type: TypeId::CUSTOM,
             time: None,
-            spans: Vec::with_capacity(24),
+            spans: Vec::new(),
             envelope: [NOT_KNOWN; ENVELOPE],
-            bytes: payload,
-            payload: length,
+            bytes: Vec::new(),
+            payload: 0,
         }
     }
 
@@ -88,27 +80,13 @@ impl Event {
     ///
     /// # Panics
     /// When the range is not in the payload: a broken invariant of the decoder.
+    #[inline]
     pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
         assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
         self.add(Span { field, start: at(start), end: at(end) });
     }
 
-    /// Fields of `data`, whose places are in the payload or in `beside`.
-    ///
-    /// # Panics
-    /// When a place is in neither, or the event passes 4 GiB: broken invariants of the decoder.
-    pub(crate) fn take(&mut self, found: &[Found], beside: &[u8]) {
-        let (base, payload) = (at(self.bytes.len()), self.payload);
-        self.bytes.extend_from_slice(beside);
-        let all = at(self.bytes.len());
-        self.spans.extend(found.iter().map(|&Found { field, start, end, beside }| {
-            debug_assert!(usize::from(field.0) >= ENVELOPE, "invariant: the envelope's are pushed");
-            let (first, most) = if beside { (base, all) } else { (0, payload) };
-            assert!(start <= end && end <= most - first, "invariant: a piece lies where it was found");
-            Span { field, start: first + start, end: first + end }
-        }));
-    }
-
+    #[inline]
     fn add(&mut self, span: Span) {
         // The first of a name counts.
         if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(span.field.0 as usize) {

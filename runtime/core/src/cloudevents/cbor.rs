@@ -9,7 +9,8 @@ use super::{
     encode::Format,
     envelope::{Attribute, Coding, Data, Envelope},
     failure::{BAD_CBOR, Failure, NOT_CLOUDEVENTS},
-    fields::{Fields, Tables},
+    fields::{Fields, Tables, ascii, is_text},
+    usual::Coming,
 };
 use crate::limits::Limits;
 
@@ -21,31 +22,27 @@ pub(super) fn data(
     bytes: &[u8],
     any: bool,
     tables: &Tables,
+    usual: &mut Coming<'_>,
     fields: &mut Fields,
     limits: &Limits,
 ) -> Result<(), Failure> {
     let mut cursor = Cursor::new(bytes, limits);
     match cursor.pull()? {
         Header::Map(length) => {
+            cursor.ascii = ascii(cursor.rest());
             let mut entries = Entries(length);
             while entries.more() {
-                let field = if let Some(name) = cursor.short_text() {
-                    cursor.field_of(name, tables)?
-                } else {
-                    let Some(header) = entries.head(&mut cursor)? else { break };
-                    tables.field(cursor.name(header)?.as_bytes())
-                };
+                let Some(field) = cursor.field_name(&mut entries, tables, usual)? else { break };
                 let Some(field) = field else {
                     let value = cursor.pull()?;
                     cursor.skip(value, 1)?;
                     continue;
                 };
+                fields.see(field)?;
                 if let Some(text) = cursor.short_text() {
-                    fields.see(field)?;
                     cursor.field_text(field, text, fields)?;
                 } else {
                     let value = cursor.pull()?;
-                    fields.see(field)?;
                     cursor.field(field, value, fields)?;
                 }
             }
@@ -177,17 +174,19 @@ struct Cursor<'a, 'l> {
     bytes: &'a [u8],
     at: usize,
     limits: &'l Limits,
+    /// Nothing that is left is anything but ASCII: no text of it has to be looked at.
+    ascii: bool,
 }
 
 impl<'a, 'l> Cursor<'a, 'l> {
     fn new(bytes: &'a [u8], limits: &'l Limits) -> Self {
-        Self { bytes, at: 0, limits }
+        Self { bytes, at: 0, limits, ascii: false }
     }
 
     /// The next header. Those that fit two bytes, nearly all of them, are read here: through a reader they cost twice the rest (ADR 0003).
     #[inline(always)]
     fn pull(&mut self) -> Result<Header, Failure> {
-        let rest = &self.bytes[self.at..];
+        let rest = self.rest();
         if let Some(&first) = rest.first() {
             let (size, value) = match (first & 0x1f, rest.get(1)) {
                 (small @ 0..24, _) => (1, small),
@@ -212,7 +211,7 @@ impl<'a, 'l> Cursor<'a, 'l> {
 
     #[cold]
     fn pull_long(&mut self) -> Result<Header, Failure> {
-        let mut decoder = ciborium_ll::Decoder::from(&self.bytes[self.at..]);
+        let mut decoder = ciborium_ll::Decoder::from(self.rest());
         match decoder.pull() {
             Ok(header) => {
                 self.at += decoder.offset();
@@ -225,7 +224,7 @@ impl<'a, 'l> Cursor<'a, 'l> {
 
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Failure> {
-        let Some(bytes) = self.bytes[self.at..].get(..length) else {
+        let Some(bytes) = self.rest().get(..length) else {
             return Err(self.bad("a string is longer than what follows"));
         };
         self.at += length;
@@ -259,7 +258,7 @@ impl<'a, 'l> Cursor<'a, 'l> {
     /// None, and nothing is read, where it is anything else.
     #[inline(always)]
     fn short_text(&mut self) -> Option<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
+        let rest = self.rest();
         let (head, length) = match *rest {
             [first @ 0x60..=0x77, ..] => (1, usize::from(first - 0x60)),
             [0x78, length, ..] => (2, usize::from(length)),
@@ -270,20 +269,48 @@ impl<'a, 'l> Cursor<'a, 'l> {
         Some(text)
     }
 
-    /// The field that the name just before is of. Names of the table are UTF-8: what is one of them needs no check.
-    #[inline]
-    fn field_of(&mut self, name: &[u8], tables: &Tables) -> Result<Option<FieldId>, Failure> {
-        let field = tables.field(name);
-        if field.is_none() && !is_text(name) {
-            return Err(self.no_utf8(name.len()));
+    /// What is left.
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// The next name, and the field that it is of; neither where a break is. Names of the table are UTF-8: what is one of them needs no check.
+    #[inline(always)]
+    fn field_name(
+        &mut self,
+        entries: &mut Entries,
+        tables: &Tables,
+        usual: &mut Coming<'_>,
+    ) -> Result<Option<Option<FieldId>>, Failure> {
+        if let Some((field, bytes)) = usual.next(self.rest()) {
+            self.at += bytes;
+            return Ok(Some(Some(field)));
         }
-        Ok(field)
+        let start = self.at;
+        if let Some(name) = self.short_text() {
+            let field = tables.field(name);
+            match field {
+                Some(field) => usual.put(&self.bytes[start..self.at], field),
+                None if !self.is_text(name) => return Err(self.no_utf8(name.len())),
+                None => {}
+            }
+            return Ok(Some(field));
+        }
+        let Some(header) = entries.head(self)? else { return Ok(None) };
+        Ok(Some(tables.field(self.name(header)?.as_bytes())))
+    }
+
+    /// Whether bytes that are left, or were just read, are UTF-8.
+    #[inline(always)]
+    fn is_text(&self, bytes: &[u8]) -> bool {
+        self.ascii || is_text(bytes)
     }
 
     /// A field whose text is just before.
-    #[inline]
+    #[inline(always)]
     fn field_text(&mut self, field: FieldId, text: &[u8], fields: &mut Fields) -> Result<(), Failure> {
-        if !is_text(text) {
+        if !self.is_text(text) {
             return Err(self.no_utf8(text.len()));
         }
         fields.text(field, text, Some(self.at - text.len()))
@@ -399,12 +426,6 @@ impl<'a, 'l> Cursor<'a, 'l> {
     fn bad(&self, what: &str) -> Failure {
         Failure::new(BAD_CBOR, format!("at byte {}: {what}", self.at))
     }
-}
-
-/// Whether bytes are UTF-8. Texts are short, and nearly all ASCII, which is seen sooner than the whole check begins to pay.
-#[inline]
-fn is_text(bytes: &[u8]) -> bool {
-    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
 }
 
 /// serde_json stops at 128 levels, so nothing deeper is read in either format, whatever the limit says.

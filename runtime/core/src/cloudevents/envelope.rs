@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     encode::{Format, Mode},
     failure::{BAD_ATTRIBUTE, CONTENT_TYPE, Failure, NOT_CLOUDEVENTS},
+    fields::is_text,
 };
 use crate::{limits::Limits, log::RawRecord};
 
@@ -86,27 +87,56 @@ pub(super) enum Coding {
 /// The attributes of one event.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Envelope<'a> {
-    pub(super) values: [Option<Cow<'a, str>>; Attribute::ALL.len()],
+    /// As they stand in the record; all of them are UTF-8.
+    values: [Option<&'a [u8]>; Attribute::ALL.len()],
+    /// Those that stand there in another way, with escapes or in chunks.
+    made: Vec<(Attribute, String)>,
     pub(super) data: Option<Data<'a>>,
 }
 
 impl<'a> Envelope<'a> {
-    /// An attribute; none where absent or empty.
-    pub(super) fn get(&self, attribute: Attribute) -> Option<&str> {
-        self.values[attribute as usize].as_deref().filter(|value| !value.is_empty())
+    /// An attribute's text, which is UTF-8; none where absent or empty.
+    pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+        self.value(attribute).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn require(&self, attribute: Attribute) -> Result<&str, Failure> {
+    /// The same as text, for what is seldom.
+    pub(super) fn text(&self, attribute: Attribute) -> Option<&str> {
+        self.get(attribute).map(|text| std::str::from_utf8(text).expect("invariant: it was checked when it was set"))
+    }
+
+    pub(super) fn require(&self, attribute: Attribute) -> Result<&[u8], Failure> {
         self.get(attribute).ok_or_else(|| Failure::missing(attribute.name()))
     }
 
-    pub(super) fn set(&mut self, attribute: Attribute, value: Cow<'a, str>) -> Result<(), Failure> {
-        let slot = &mut self.values[attribute as usize];
-        if slot.is_some() {
-            return Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is there twice", attribute.name())));
+    fn value(&self, attribute: Attribute) -> Option<&[u8]> {
+        self.values[attribute as usize]
+            .or_else(|| self.made.iter().find(|(known, _)| *known == attribute).map(|(_, text)| text.as_bytes()))
+    }
+
+    pub(super) fn set(&mut self, attribute: Attribute, text: Cow<'a, str>) -> Result<(), Failure> {
+        match text {
+            Cow::Borrowed(text) => self.set_checked(attribute, text.as_bytes()),
+            Cow::Owned(text) => {
+                self.once(attribute)?;
+                self.made.push((attribute, text));
+                Ok(())
+            }
         }
-        *slot = Some(value);
+    }
+
+    /// Sets an attribute to what is known to be UTF-8.
+    fn set_checked(&mut self, attribute: Attribute, text: &'a [u8]) -> Result<(), Failure> {
+        self.once(attribute)?;
+        self.values[attribute as usize] = Some(text);
         Ok(())
+    }
+
+    fn once(&self, attribute: Attribute) -> Result<(), Failure> {
+        match self.value(attribute) {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is there twice", attribute.name()))),
+        }
     }
 
     pub(super) fn set_data(&mut self, data: Data<'a>) -> Result<(), Failure> {
@@ -118,20 +148,23 @@ impl<'a> Envelope<'a> {
     }
 
     /// The attributes of a record in binary mode; `data` is set by whoever knows the payload.
-    pub(super) fn from_headers(headers: &[(&'a str, &'a [u8])], limits: &Limits) -> Result<Self, Failure> {
-        let mut envelope = Self::default();
+    pub(super) fn take_headers(&mut self, headers: &[(&'a str, &'a [u8])], limits: &Limits) -> Result<(), Failure> {
         for (name, value) in headers {
             let Some(attribute) = name.strip_prefix(PREFIX).and_then(Attribute::by_name) else { continue };
             if value.len() > limits.text_bytes_max {
                 return Err(Failure::long_text(value.len(), limits.text_bytes_max));
             }
-            let text = std::str::from_utf8(value)
-                .map_err(|_| Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is no UTF-8", attribute.name())))?;
-            envelope.set(attribute, Cow::Borrowed(text))?;
+            if !is_text(value) {
+                return Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is no UTF-8", attribute.name())));
+            }
+            self.set_checked(attribute, value)?;
         }
-        Ok(envelope)
+        Ok(())
     }
 }
+
+/// The header that says what the payload is, in whatever case.
+const CONTENT_TYPE_HEADER: &str = "content-type";
 
 /// What header names of attributes begin with.
 pub(super) const PREFIX: &str = "ce_";
@@ -152,7 +185,7 @@ impl Layout {
             if let Some(attribute) = name.strip_prefix(PREFIX) {
                 attributes = true;
                 content_type = if attribute == "datacontenttype" { Some(*value) } else { content_type };
-            } else if name.eq_ignore_ascii_case("content-type") {
+            } else if *name == CONTENT_TYPE_HEADER || name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) {
                 content_type = Some(*value);
             }
         }

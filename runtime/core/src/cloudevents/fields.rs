@@ -10,25 +10,24 @@ use super::{
     names::Names,
     time::Times,
 };
-use crate::event::{Event, Found};
+use crate::event::Event;
 
 /// Names, types, and which fields an event type is strict about. Made once.
 #[derive(Debug)]
 pub(super) struct Tables {
     names: Names,
     types: Names,
-    strict: Vec<u128>,
-    strict_custom: u128,
+    strict: Vec<Set>,
+    strict_custom: Set,
 }
 
 impl Tables {
     pub(super) fn new() -> Self {
-        let bits = |fields: &[FieldId]| fields.iter().fold(0, |bits, field| bits | bit(*field));
-        let common = bits(COMMON);
+        let common = Set::default().with(COMMON);
         Self {
             names: Names::new(FIELDS.iter().map(|field| field.name).collect()),
             types: Names::new(EVENTS.iter().map(|event| event.name).collect()),
-            strict: EVENTS.iter().map(|event| common | bits(event.fields)).collect(),
+            strict: EVENTS.iter().map(|event| common.with(event.fields)).collect(),
             strict_custom: common,
         }
     }
@@ -38,89 +37,116 @@ impl Tables {
         self.names.get(name).map(FieldId).filter(|field| *field > FieldId::DATA)
     }
 
-    pub(super) fn event_type(&self, name: &str) -> TypeId {
-        self.types.get(name.as_bytes()).map_or(TypeId::CUSTOM, TypeId)
+    pub(super) fn event_type(&self, name: &[u8]) -> TypeId {
+        self.types.get(name).map_or(TypeId::CUSTOM, TypeId)
     }
 
     /// The fields whose type must be right in an event of this type: its own and the common ones. Any other field of the table is taken where it has the
     /// right type, and is an unknown one where not.
-    pub(super) fn strict(&self, event_type: TypeId) -> u128 {
+    pub(super) fn strict(&self, event_type: TypeId) -> Set {
         self.strict.get(usize::from(event_type.0)).copied().unwrap_or(self.strict_custom)
     }
 }
 
-fn bit(field: FieldId) -> u128 {
-    1 << field.0
+/// Fields, one bit for each that there may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Set([u64; 4]);
+
+impl Set {
+    fn has(&self, field: FieldId) -> bool {
+        self.0[usize::from(field.0 / 64)] & (1 << (field.0 % 64)) != 0
+    }
+
+    fn put(&mut self, field: FieldId) {
+        self.0[usize::from(field.0 / 64)] |= 1 << (field.0 % 64);
+    }
+
+    fn with(mut self, fields: &[FieldId]) -> Self {
+        fields.iter().for_each(|field| self.put(*field));
+        self
+    }
 }
 
-/// Collects fields; reused from event to event.
-#[derive(Debug, Default)]
+/// Puts fields into an event.
+#[derive(Debug)]
 pub(super) struct Fields {
-    found: Vec<Found>,
-    extra: Vec<u8>,
-    seen: u128,
-    strict: u128,
+    event: Event,
+    seen: Set,
+    strict: Set,
     /// Offset of `data` in the payload; none where it is no part of it.
     base: Option<usize>,
     pub(super) times: Times,
 }
 
 impl Fields {
-    pub(super) fn reset(&mut self, strict: u128, base: Option<usize>) {
-        self.found.clear();
-        self.extra.clear();
-        self.seen = 0;
+    pub(super) fn new() -> Self {
+        Self {
+            event: Event::nothing(),
+            seen: Set::default(),
+            strict: Set::default(),
+            base: None,
+            times: Times::default(),
+        }
+    }
+
+    /// Begins with an event whose attributes are there already.
+    pub(super) fn begin(&mut self, event: Event, strict: Set, base: Option<usize>) {
+        self.event = event;
+        self.seen = Set::default();
         self.strict = strict;
         self.base = base;
     }
 
-    /// Bytes beside the payload.
-    pub(super) fn extra_bytes(&self) -> usize {
-        self.extra.len()
+    /// The event with the fields that were seen since.
+    pub(super) fn end(&mut self) -> Event {
+        std::mem::replace(&mut self.event, Event::nothing())
     }
 
     /// Notes that the field is there, `null` or not.
+    #[inline]
     pub(super) fn see(&mut self, field: FieldId) -> Result<(), Failure> {
-        if self.seen & bit(field) != 0 {
+        if self.seen.has(field) {
             return Err(Failure::new(BAD_FIELD, format!("field `{}` is there twice", field.field().name)));
         }
-        self.seen |= bit(field);
+        self.seen.put(field);
         Ok(())
     }
 
     /// A text, in UTF-8, that stands at `start` of `data` (none: in no single range of it).
+    #[inline(always)]
     pub(super) fn text(&mut self, field: FieldId, text: &[u8], start: Option<usize>) -> Result<(), Failure> {
-        match field.field().kind {
-            Kind::Text if text.is_empty() => Ok(()),
-            Kind::Text => {
-                match (self.base, start) {
-                    (Some(base), Some(start)) => {
-                        self.found.push(Found::new(field, base + start, text.len(), false));
-                    }
-                    _ => self.push(field, text),
-                }
-                Ok(())
-            }
-            Kind::Instant => match self.times.parse(text) {
-                Some(instant) => {
-                    self.push(field, &instant.to_le_bytes());
-                    Ok(())
-                }
-                None if self.is_strict(field) => {
-                    Err(Failure::new(BAD_TIME, format!("field `{}` is no RFC 3339 time", field.field().name)))
-                }
-                None => Ok(()),
-            },
-            _ => self.mistyped(field, "a text"),
+        if field.field().kind != Kind::Text {
+            return self.no_text(field, text);
         }
+        match (self.base, start) {
+            _ if text.is_empty() => {}
+            (Some(base), Some(start)) => self.event.range(field, base + start, base + start + text.len()),
+            _ => self.event.push(field, text),
+        }
+        Ok(())
+    }
+
+    /// A text where the field is none.
+    fn no_text(&mut self, field: FieldId, text: &[u8]) -> Result<(), Failure> {
+        if field.field().kind != Kind::Instant {
+            return self.mistyped(field, "a text");
+        }
+        match self.times.parse(text) {
+            Some(instant) => self.event.push(field, &instant.to_le_bytes()),
+            None if self.is_strict(field) => {
+                return Err(Failure::new(BAD_TIME, format!("field `{}` is no RFC 3339 time", field.field().name)));
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     pub(super) fn integer(&mut self, field: FieldId, value: i128) -> Result<(), Failure> {
         match (field.field().kind, i64::try_from(value)) {
-            (Kind::Integer, Ok(value)) => self.push(field, &value.to_le_bytes()),
+            (Kind::Integer, Ok(value)) => self.event.push(field, &value.to_le_bytes()),
             (Kind::Integer, Err(_)) => return self.mistyped(field, "one beyond 64 bits"),
             #[allow(clippy::cast_precision_loss, reason = "a measurement; 53 bits of it are enough")]
-            (Kind::Number, _) => self.push(field, &(value as f64).to_le_bytes()),
+            (Kind::Number, _) => self.event.push(field, &(value as f64).to_le_bytes()),
             _ => return self.mistyped(field, "a number"),
         }
         Ok(())
@@ -129,7 +155,7 @@ impl Fields {
     pub(super) fn number(&mut self, field: FieldId, value: f64) -> Result<(), Failure> {
         match field.field().kind {
             Kind::Number if value.is_finite() => {
-                self.push(field, &value.to_le_bytes());
+                self.event.push(field, &value.to_le_bytes());
                 Ok(())
             }
             Kind::Number => self.mistyped(field, "NaN or infinite"),
@@ -141,7 +167,7 @@ impl Fields {
         if field.field().kind != Kind::Flag {
             return self.mistyped(field, "a flag");
         }
-        self.push(field, &[u8::from(value)]);
+        self.event.push(field, &[u8::from(value)]);
         Ok(())
     }
 
@@ -161,19 +187,26 @@ impl Fields {
         Err(Failure::field(field.field().name, expected, found))
     }
 
-    /// Hands the fields to an event whose payload they were found in.
-    pub(super) fn give(&self, event: &mut Event) {
-        event.take(&self.found, &self.extra);
-    }
-
-    fn push(&mut self, field: FieldId, piece: &[u8]) {
-        self.found.push(Found::new(field, self.extra.len(), piece.len(), true));
-        self.extra.extend_from_slice(piece);
-    }
-
     fn is_strict(&self, field: FieldId) -> bool {
-        self.strict & bit(field) != 0
+        self.strict.has(field)
     }
+}
+
+/// Whether bytes are UTF-8. Texts are short, and nearly all ASCII, which is seen sooner than the whole check begins to pay.
+#[inline]
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    ascii(bytes) || std::str::from_utf8(bytes).is_ok()
+}
+
+/// Whether all of it is ASCII. What the standard library asks is quick for what is long, and looks at the last 31 bytes one by one.
+#[inline]
+pub(super) fn ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(u8::is_ascii) };
+    let (words, _) = bytes.as_chunks();
+    // Without a way out of the loop: nearly all are.
+    let found = words.iter().fold(u64::from_ne_bytes(*last), |found, word| found | u64::from_ne_bytes(*word));
+    found & HIGH == 0
 }
 
 /// The earliest `time` that is believed, 2000-01-01.
@@ -182,9 +215,8 @@ const EARLIEST: Instant = 946_684_800_000;
 const AHEAD_MS_MAX: i64 = 3_653 * 86_400_000;
 
 /// An event's `time`, where it can be meant.
-pub(super) fn event_time(text: &str, ingest: Instant, times: &mut Times) -> Result<Instant, Failure> {
-    let time =
-        times.parse(text.as_bytes()).ok_or_else(|| Failure::new(BAD_TIME, "attribute `time` is no RFC 3339 time"))?;
+pub(super) fn event_time(text: &[u8], ingest: Instant, times: &mut Times) -> Result<Instant, Failure> {
+    let time = times.parse(text).ok_or_else(|| Failure::new(BAD_TIME, "attribute `time` is no RFC 3339 time"))?;
     if time < EARLIEST {
         return Err(Failure::new(BAD_TIME, "attribute `time` is before the year 2000"));
     }
@@ -199,7 +231,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_has_a_bit() {
-        assert!(FIELDS.len() <= 128);
+    fn a_text_is_what_is_utf_8_wherever_it_is_not_ascii() {
+        for length in 0..40 {
+            let plain = vec![b'a'; length];
+            assert!(ascii(&plain) && is_text(&plain));
+            for place in 0..length {
+                let mut bytes = plain.clone();
+                bytes[place] = 0x80;
+                assert!(!ascii(&bytes) && !is_text(&bytes), "{place} of {length}");
+                if let Some(letter) = bytes.get_mut(place..place + 2) {
+                    letter.copy_from_slice("\u{e9}".as_bytes());
+                    assert!(!ascii(&bytes) && is_text(&bytes), "{place} of {length}");
+                }
+            }
+        }
     }
 }

@@ -70,7 +70,7 @@ impl Decoder {
         }
         let envelope = envelope?;
         origin.read(&envelope)?;
-        if envelope.get(Attribute::Type) == Some(RAW) {
+        if envelope.text(Attribute::Type) == Some(RAW) {
             return self.raw(&envelope, *origin);
         }
         self.assemble(&envelope, None, origin.ingest, line, None)
@@ -131,7 +131,8 @@ impl Decoder {
             (Mode::Binary, _) => {
                 line.header_extensions(raw);
                 let data = Data::Slice { bytes: payload, start: 0, coding: Coding::As(layout.format) };
-                Ok(Envelope { data: Some(data), ..Envelope::default() })
+                let mut envelope = Envelope::default();
+                envelope.set_data(data).map(|()| envelope)
             }
             (Mode::Structured, Format::Json) => {
                 line.json_extensions(payload);
@@ -150,17 +151,17 @@ impl Decoder {
 impl Origin {
     /// Takes what the line says, in the order in which it matters: the time even where the rest is no good.
     fn read(&mut self, envelope: &Envelope<'_>) -> Result<(), Failure> {
-        let instant = |attribute: Attribute| envelope.get(attribute).map(time::parse);
+        let instant = |attribute: Attribute| envelope.text(attribute).map(time::parse);
         match (instant(Attribute::Ingesttime), instant(Attribute::Time)) {
             (Some(Some(ingest)), _) | (None, Some(Some(ingest))) => self.ingest = ingest,
             (Some(None), _) => return Err(Failure::new(BAD_TIME, "attribute `ingesttime` is no RFC 3339 time")),
             (None, Some(None)) => return Err(Failure::new(BAD_TIME, "attribute `time` is no RFC 3339 time")),
             (None, None) => return Err(Failure::missing(Attribute::Ingesttime.name())),
         }
-        if let Some(partition) = envelope.get(Attribute::Kafkapartition) {
+        if let Some(partition) = envelope.text(Attribute::Kafkapartition) {
             self.partition = partition.parse().map_err(|_| no_number(Attribute::Kafkapartition))?;
         }
-        if let Some(offset) = envelope.get(Attribute::Kafkaoffset) {
+        if let Some(offset) = envelope.text(Attribute::Kafkaoffset) {
             self.offset = offset.parse().map_err(|_| no_number(Attribute::Kafkaoffset))?;
         }
         Ok(())

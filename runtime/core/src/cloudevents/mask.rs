@@ -28,9 +28,20 @@ const BASE64_CHARACTERS_MIN: usize = DIGITS_MIN * 4 / 3;
 /// CBOR text in chunks).
 #[must_use]
 pub fn suspect(payload: &[u8]) -> bool {
-    // Without a way out of the loop the compiler looks at sixteen bytes at once.
-    let hiding = payload.iter().fold(0, |found, &byte| found | u8::from(byte == b'\\') | u8::from(byte == 0x7f));
-    hiding != 0 || long_run(payload)
+    const EVERY: u64 = u64::from_ne_bytes([1; 8]);
+    // Not zero where a byte is the wanted one: with the wanted taken out of each, only a zero borrows into its own high bit.
+    let has = |word: u64, wanted: u8| {
+        let zero = word ^ (EVERY * u64::from(wanted));
+        zero.wrapping_sub(EVERY) & !zero & (EVERY << 7)
+    };
+    let hides = |word: u64| has(word, b'\\') | has(word, 0x7f);
+    let (words, rest) = payload.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    // Without a way out of the loop the compiler looks at several words at once.
+    let found =
+        words.iter().fold(hides(u64::from_ne_bytes(last)), |found, word| found | hides(u64::from_ne_bytes(*word)));
+    found != 0 || long_run(payload)
 }
 
 /// Masks runs wherever they are. True where something was masked.
@@ -190,20 +201,22 @@ fn escape(bytes: &[u8]) -> (Option<u8>, usize) {
     (code.filter(u8::is_ascii), ESCAPE_BYTES)
 }
 
-/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, until one is a digit.
+/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, where that is a digit half a run before it and behind it,
+/// and closely where one of those is a digit too.
 pub(super) fn long_run(bytes: &[u8]) -> bool {
+    const HALF: usize = DIGITS_MIN / 2;
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = DIGITS_MIN - 1;
     while at < bytes.len() {
-        if !bytes[at].is_ascii_digit() {
-            at += DIGITS_MIN;
-            continue;
+        if digit(at) && (digit(at - HALF) || digit(at + HALF)) {
+            let before = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+            // The last one first, where a run that is too short has ended already.
+            let missing = bytes.get(at..at + DIGITS_MIN.saturating_sub(before));
+            if missing.is_some_and(|bytes| bytes.iter().rev().all(u8::is_ascii_digit)) {
+                return true;
+            }
         }
-        let before = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let after = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if before + after >= DIGITS_MIN {
-            return true;
-        }
-        at += after + DIGITS_MIN;
+        at += DIGITS_MIN;
     }
     false
 }

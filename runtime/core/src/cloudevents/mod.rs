@@ -16,6 +16,7 @@ pub mod mask;
 mod names;
 mod stage;
 mod time;
+mod usual;
 
 #[cfg(test)]
 mod tests;

@@ -15,12 +15,12 @@ use crate::{
 
 /// A record of the second stage that is no event, by its type's name.
 pub(super) fn body(
-    name: &str,
+    name: &[u8],
     envelope: &Envelope<'_>,
     ingest: i64,
     times: &mut Times,
 ) -> Option<Result<Body, Failure>> {
-    match name {
+    match std::str::from_utf8(name).ok()? {
         WATERMARK => Some(passed(envelope, ingest, times)),
         LEFT_OUT => Some(left_out(envelope, ingest, times)),
         _ => None,
@@ -42,24 +42,25 @@ fn left_out(envelope: &Envelope<'_>, ingest: i64, times: &mut Times) -> Result<B
 }
 
 fn number(envelope: &Envelope<'_>, attribute: Attribute) -> Result<u32, Failure> {
-    let number = envelope.require(attribute)?.parse().ok().filter(|number| *number <= INPUTS_MAX);
+    envelope.require(attribute)?;
+    let number = envelope.text(attribute).and_then(|text| text.parse().ok()).filter(|number| *number <= INPUTS_MAX);
     let wrong = || format!("attribute `{}` is no number up to {INPUTS_MAX}", attribute.name());
     number.ok_or_else(|| Failure::new(BAD_ATTRIBUTE, wrong()))
 }
 
 /// Whether a stage refuses events of that type. The first takes none that Tillwatch writes itself, the second none but evidence.
-pub(super) fn refused(stage: Stage, name: &str) -> bool {
-    let ours = name.strip_prefix("pos.");
+pub(super) fn refused(stage: Stage, name: &[u8]) -> bool {
+    let ours = name.strip_prefix(b"pos.");
     match stage {
         Stage::First => match ours {
-            None => name.starts_with("tillwatch."),
+            None => name.starts_with(b"tillwatch."),
             Some(rest) => {
-                rest.starts_with("finding.")
-                    || rest.starts_with("evidence")
-                    || rest.starts_with("incident")
-                    || ["command", "command.cancelled", "dead-letter"].contains(&rest)
+                rest.starts_with(b"finding.")
+                    || rest.starts_with(b"evidence")
+                    || rest.starts_with(b"incident")
+                    || matches!(rest, b"command" | b"command.cancelled" | b"dead-letter")
             }
         },
-        Stage::Second => name != TICK && !ours.is_some_and(|rest| rest.starts_with("evidence")),
+        Stage::Second => name != TICK.as_bytes() && !ours.is_some_and(|rest| rest.starts_with(b"evidence")),
     }
 }

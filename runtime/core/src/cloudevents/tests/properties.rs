@@ -94,6 +94,48 @@ proptest! {
         exported(&raw);
         decoder.decode_line(1, &value);
     }
+
+    #[test]
+    fn what_was_read_before_changes_nothing(
+        records in proptest::collection::vec((
+            prop_oneof![Just("pos.payment.authorize"), Just("pos.print.result"), Just("pos.odd"), Just("pos.odder")],
+            prop_oneof![4 => entries(), 1 => mutated(to_cbor(DATA))],
+        ), 1..12),
+    ) {
+        let mut decoder = Decoder::new("pos.events", &Limits::default());
+        for (kind, value) in records {
+            let raw = Raw::binary("application/cbor", &value).with("ce_type", kind);
+            prop_assert_eq!(raw.lend(INGEST, |raw| decoder.decode(3, raw)), raw.decode());
+        }
+    }
+}
+
+/// A map of names, known or not, in any order, some of them twice, and of values that may be theirs.
+fn entries() -> impl Strategy<Value = Vec<u8>> {
+    const NAMES: [&[u8]; 12] = [
+        b"\x64site",
+        b"\x66region",
+        b"\x64rail",
+        b"\x65state",
+        b"\x66amount",
+        b"\x6dparam_version",
+        b"\x78\x04site",
+        b"\x67regions",
+        b"\x7f\x62si\x62te\xff",
+        b"\x62id",
+        b"\x61\xff",
+        b"\x01",
+    ];
+    const VALUES: [&[u8]; 7] =
+        [b"\x66S00012", b"\x60", b"\x19\x04\xe2", b"\x62\xc3\xa9", b"\x62\xc3\x28", b"\xf6", b"\x81\x01"];
+    proptest::collection::vec((0..NAMES.len(), 0..VALUES.len()), 0..10).prop_map(|entries| {
+        let mut bytes = vec![0xa0 + u8::try_from(entries.len()).unwrap()];
+        for (name, value) in entries {
+            bytes.extend_from_slice(NAMES[name]);
+            bytes.extend_from_slice(VALUES[value]);
+        }
+        bytes
+    })
 }
 
 fn mutated(bytes: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
