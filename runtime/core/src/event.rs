@@ -1,7 +1,7 @@
-//! One decoded event: type, times and fields, in one buffer.
+//! One decoded event: type, times and fields, in one piece of memory.
 //!
-//! The buffer starts with the payload as it came (masked, see `cloudevents`), so that a dead letter still has it; text fields are ranges of
-//! it wherever that is possible, and what had to be converted stands behind it.
+//! It starts with the payload as it came (masked, see `cloudevents`), so that a dead letter still has it; text fields are ranges of it
+//! wherever that is possible, what had to be converted stands behind it, and behind that where each field is.
 
 use std::cmp::Ordering;
 
@@ -10,32 +10,61 @@ use tillwatch_wit::{
     table::{ENVELOPE, FieldId, TypeId},
 };
 
-/// A field's place in the buffer.
+/// A field and its place in the buffer: 28 bits of where it starts, 28 of its length, and the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    field: FieldId,
-    start: u32,
-    end: u32,
+struct Span(u64);
+
+impl Span {
+    const BITS: u32 = 28;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+
+    #[inline]
+    fn new(field: FieldId, start: usize, end: usize) -> Self {
+        let (start, length) = (start as u64, (end - start) as u64);
+        assert!(start <= Self::MASK && length <= Self::MASK, "invariant: an event is under 256 MiB");
+        Self(start | length << Self::BITS | u64::from(field.0) << (2 * Self::BITS))
+    }
+
+    #[inline]
+    fn field(self) -> FieldId {
+        FieldId(self.0.to_le_bytes()[7])
+    }
+
+    #[inline]
+    fn range(self) -> (u32, u32) {
+        #[allow(clippy::cast_possible_truncation, reason = "28 bits")]
+        let number = |bits: u64| (bits & Self::MASK) as u32;
+        (number(self.0), number(self.0) + number(self.0 >> Self::BITS))
+    }
 }
+
+/// As a span lies in the buffer.
+type Packed = [u8; size_of::<Span>()];
 
 /// One event, decoded and masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     event_type: TypeId,
-    time: Option<Instant>,
-    spans: Vec<Span>,
     /// Which span each field of the envelope is, since every event is asked for these; [`NOT_KNOWN`]: look for it.
     envelope: [u8; ENVELOPE],
-    bytes: Vec<u8>,
+    /// Where the payload ends.
     payload: u32,
+    /// Where the spans begin.
+    spans: u32,
+    time: Option<Instant>,
+    bytes: Box<[u8]>,
 }
 
-fn at(position: usize) -> u32 {
-    u32::try_from(position).expect("invariant: an event is under 4 GiB")
+/// An event that is put together.
+#[derive(Debug)]
+pub struct EventBuilder {
+    event_type: TypeId,
+    envelope: [u8; ENVELOPE],
+    payload: usize,
+    time: Option<Instant>,
+    bytes: Vec<u8>,
+    spans: Vec<Packed>,
 }
-
-/// Nearly every event has fewer fields.
-const SPANS: usize = 24;
 
 /// A line of memory, as processors fetch it.
 pub(crate) const LINE_BYTES: usize = 64;
@@ -43,27 +72,27 @@ pub(crate) const LINE_BYTES: usize = 64;
 /// Stands as the span of a field that is absent, or further behind than a byte counts.
 const NOT_KNOWN: u8 = u8::MAX;
 
-impl Event {
-    /// Starts an event over the payload's bytes; fields follow by [`Event::range`] and [`Event::push`].
-    ///
-    /// # Panics
-    /// When the payload passes 4 GiB, which `limits::Limits::record_bytes_max` excludes.
+impl EventBuilder {
+    /// Starts an event over the payload's bytes; fields follow by [`EventBuilder::range`] and [`EventBuilder::push`].
     #[must_use]
-    pub fn new(payload: Vec<u8>) -> Self {
-        let length = at(payload.len());
-        Self { spans: Vec::with_capacity(SPANS), bytes: payload, payload: length, ..Self::nothing() }
-    }
-
-    /// One without fields, type and payload, and without room for any.
-    pub(crate) const fn nothing() -> Self {
+    pub fn new(payload: &[u8]) -> Self {
         Self {
             event_type: TypeId::CUSTOM,
-            time: None,
-            spans: Vec::new(),
             envelope: [NOT_KNOWN; ENVELOPE],
-            bytes: Vec::new(),
-            payload: 0,
+            payload: payload.len(),
+            time: None,
+            bytes: payload.to_vec(),
+            spans: Vec::new(),
         }
+    }
+
+    /// Starts anew in the same room.
+    pub(crate) fn begin(&mut self, payload: &[u8]) {
+        let Self { event_type, envelope, payload: length, time, bytes, spans } = self;
+        (*event_type, *envelope, *length, *time) = (TypeId::CUSTOM, [NOT_KNOWN; ENVELOPE], payload.len(), None);
+        bytes.clear();
+        bytes.extend_from_slice(payload);
+        spans.clear();
     }
 
     /// Sets the type; for [`TypeId::CUSTOM`] push [`FieldId::TYPE`] as well.
@@ -82,29 +111,52 @@ impl Event {
     /// When the range is not in the payload: a broken invariant of the decoder.
     #[inline]
     pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
-        assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
-        self.add(Span { field, start: at(start), end: at(end) });
-    }
-
-    #[inline]
-    fn add(&mut self, span: Span) {
-        // The first of a name counts.
-        if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(span.field.0 as usize) {
-            *known = u8::try_from(self.spans.len()).unwrap_or(NOT_KNOWN);
-        }
-        self.spans.push(span);
+        assert!(start <= end && end <= self.payload, "invariant: a range lies in the payload");
+        self.add(field, start, end);
     }
 
     /// A field with a piece of its own.
     ///
     /// # Panics
-    /// When the event passes 4 GiB, which the limits exclude.
+    /// When the event passes 256 MiB, which `limits::Limits::record_bytes_max` excludes.
     pub fn push(&mut self, field: FieldId, piece: &[u8]) {
-        let start = at(self.bytes.len());
+        let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
-        self.add(Span { field, start, end: at(self.bytes.len()) });
+        self.add(field, start, self.bytes.len());
     }
 
+    #[inline]
+    fn add(&mut self, field: FieldId, start: usize, end: usize) {
+        // The first of a name counts.
+        if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(field.0 as usize) {
+            *known = u8::try_from(self.spans.len()).unwrap_or(NOT_KNOWN);
+        }
+        self.spans.push(Span::new(field, start, end).0.to_le_bytes());
+    }
+
+    /// The event. The builder stays as it is.
+    ///
+    /// # Panics
+    /// As [`EventBuilder::push`].
+    #[must_use]
+    pub fn build(&self) -> Event {
+        let spans = self.spans.as_flattened();
+        let mut bytes = Vec::with_capacity(self.bytes.len() + spans.len());
+        bytes.extend_from_slice(&self.bytes);
+        bytes.extend_from_slice(spans);
+        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 256 MiB");
+        Event {
+            event_type: self.event_type,
+            envelope: self.envelope,
+            payload: at(self.payload),
+            spans: at(self.bytes.len()),
+            time: self.time,
+            bytes: bytes.into_boxed_slice(),
+        }
+    }
+}
+
+impl Event {
     /// Its type.
     #[must_use]
     pub fn event_type(&self) -> TypeId {
@@ -123,23 +175,33 @@ impl Event {
         self.time
     }
 
+    fn packed(&self) -> &[Packed] {
+        self.bytes[self.spans as usize..].as_chunks().0
+    }
+
+    fn spans(&self) -> impl DoubleEndedIterator<Item = Span> {
+        self.packed().iter().map(|packed| Span(u64::from_le_bytes(*packed)))
+    }
+
     /// A field's piece; empty where absent.
     #[must_use]
     #[inline]
     pub fn piece(&self, field: FieldId) -> &[u8] {
         let span = match self.envelope.get(field.0 as usize) {
-            Some(&known) if known != NOT_KNOWN => self.spans.get(known as usize),
-            _ => self.spans.iter().find(|span| span.field == field),
+            Some(&known) if known != NOT_KNOWN => {
+                self.packed().get(known as usize).map(|packed| Span(u64::from_le_bytes(*packed)))
+            }
+            _ => self.spans().find(|span| span.field() == field),
         };
-        span.map_or(&[], |span| &self.bytes[span.start as usize..span.end as usize])
+        span.map_or(&[], |span| self.at(span.range()))
     }
 
     /// Finds many fields in one pass: puts the range of each whose place is not past `ranges` there, and leaves the others.
     pub(crate) fn find(&self, places: &[u8; 256], ranges: &mut [(u32, u32)]) {
         // The first of a name counts, as in `piece`.
-        for span in self.spans.iter().rev() {
-            if let Some(range) = ranges.get_mut(places[span.field.0 as usize] as usize) {
-                *range = (span.start, span.end);
+        for span in self.spans().rev() {
+            if let Some(range) = ranges.get_mut(places[span.field().0 as usize] as usize) {
+                *range = span.range();
             }
         }
     }
@@ -205,18 +267,54 @@ impl Event {
     /// Reads a byte of every line of memory that it takes beside itself, and gives what must not be optimised away: what is read of many
     /// events in turn is fetched for all of them at once.
     pub(crate) fn touch(&self) -> usize {
-        let bytes = self.bytes.iter().step_by(LINE_BYTES).fold(0, |sum, byte| sum ^ usize::from(*byte));
-        self.spans.iter().step_by(LINE_BYTES / size_of::<Span>()).fold(bytes, |sum, span| sum ^ span.start as usize)
+        self.bytes.iter().step_by(LINE_BYTES).fold(0, |sum, byte| sum ^ usize::from(*byte))
     }
 
     /// Bytes that it holds.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.spans.len() * size_of::<Span>() + size_of::<Self>()
+        self.bytes.len() + size_of::<Self>()
     }
 
     /// Its fields, in the order they came.
     pub fn fields(&self) -> impl Iterator<Item = (FieldId, &[u8])> {
-        self.spans.iter().map(|span| (span.field, &self.bytes[span.start as usize..span.end as usize]))
+        self.spans().map(|span| (span.field(), self.at(span.range())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_wherever_its_piece_lies_and_the_first_of_a_name_counts() {
+        let mut builder = EventBuilder::new(b"payload");
+        builder.range(FieldId::SITE, 3, 7);
+        builder.push(FieldId::ID, b"e1");
+        builder.push(FieldId::ID, b"e2");
+        builder.push(FieldId(u8::MAX), b"");
+        let event = builder.build();
+        assert_eq!((event.payload(), event.piece(FieldId::SITE), event.id()), (&b"payload"[..], &b"load"[..], "e1"));
+        assert_eq!((event.piece(FieldId::RAIL), event.time(), event.event_type()), (&[][..], None, TypeId::CUSTOM));
+        let fields: Vec<_> = event.fields().collect();
+        assert_eq!(fields[0], (FieldId::SITE, &b"load"[..]));
+        assert_eq!(fields[3], (FieldId(u8::MAX), &[][..]));
+        builder.begin(b"");
+        assert_eq!(builder.build(), EventBuilder::new(b"").build(), "nothing is left of the one before");
+    }
+
+    #[test]
+    fn a_span_holds_whatever_an_event_may_be_long() {
+        const MOST: u32 = (1 << Span::BITS) - 1;
+        for (start, end) in [(0, 0), (0, MOST), (MOST, MOST), (MOST, 2 * MOST), (1, 2)] {
+            let span = Span::new(FieldId::CHAIN, start as usize, end as usize);
+            assert_eq!((span.field(), span.range()), (FieldId::CHAIN, (start, end)));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "under 256 MiB")]
+    fn a_longer_one_is_refused() {
+        let _ = Span::new(FieldId::CHAIN, 0, 1 << Span::BITS);
     }
 }

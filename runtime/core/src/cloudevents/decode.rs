@@ -21,7 +21,6 @@ use super::{
     usual::Usual,
 };
 use crate::{
-    event::Event,
     limits::Limits,
     log::{Blind, PartitionId, RawRecord, Tick},
     output::DeadLetter,
@@ -220,24 +219,25 @@ impl Decoder {
             (FieldId::SUBJECT, subject.unwrap_or_default()),
             (FieldId::TYPE, custom),
         ];
-        let mut event = self.event(envelope, event_type, payload, &attributes)?;
-        event.set_type(event_type);
+        self.gather(envelope, event_type, payload, &attributes)?;
+        let builder = &mut self.fields.event;
+        builder.set_type(event_type);
         if let Some(time) = time {
-            event.set_time(time);
+            builder.set_time(time);
         }
         self.counts.events += 1;
         self.counts.custom += u64::from(event_type == TypeId::CUSTOM);
-        Ok(Body::Event(event))
+        Ok(Body::Event(builder.build()))
     }
 
-    /// An event over its payload, with the fields of `data`; one of an unknown type with the whole of it as CBOR.
-    fn event(
+    /// Puts together an event over its payload, with the fields of `data`; one of an unknown type with the whole of it as CBOR.
+    fn gather(
         &mut self,
         envelope: &Envelope<'_>,
         event_type: TypeId,
         payload: &[u8],
         attributes: &[(FieldId, &[u8])],
-    ) -> Result<Event, Failure> {
+    ) -> Result<(), Failure> {
         let decoded;
         let data = match &envelope.data {
             None => None,
@@ -251,10 +251,16 @@ impl Decoder {
                 Some((&*decoded, None, format))
             }
         };
-        let event = over(&self.patched(payload), attributes);
-        let Some((bytes, start, format)) = data else { return Ok(event) };
+        let payload = patched(self.patch.as_ref(), payload);
+        let base = data.and_then(|(_, start, _)| start);
+        self.fields.begin(&payload, self.tables.strict(event_type), base);
+        for (field, text) in attributes {
+            if !text.is_empty() {
+                self.fields.event.push(*field, text);
+            }
+        }
+        let Some((bytes, start, format)) = data else { return Ok(()) };
         let custom = event_type == TypeId::CUSTOM;
-        self.fields.begin(event, self.tables.strict(event_type), start);
         match format {
             Format::Json => json::data(bytes, custom, &self.tables, &mut self.fields, &self.limits)?,
             Format::Cbor => {
@@ -262,15 +268,14 @@ impl Decoder {
                 cbor::data(bytes, custom, &self.tables, &mut usual, &mut self.fields, &self.limits)?;
             }
         }
-        let mut event = self.fields.end();
         if custom && !is_null(bytes, format) {
             match (format, start) {
-                (Format::Cbor, Some(start)) => event.range(FieldId::DATA, start, start + bytes.len()),
-                (Format::Cbor, None) => event.push(FieldId::DATA, bytes),
-                (Format::Json, _) => event.push(FieldId::DATA, &cbor_of_json(bytes)?),
+                (Format::Cbor, Some(start)) => self.fields.event.range(FieldId::DATA, start, start + bytes.len()),
+                (Format::Cbor, None) => self.fields.event.push(FieldId::DATA, bytes),
+                (Format::Json, _) => self.fields.event.push(FieldId::DATA, &cbor_of_json(bytes)?),
             }
         }
-        Ok(event)
+        Ok(())
     }
 
     /// Decodes `data_base64`; a card number in it is masked there too.
@@ -281,19 +286,6 @@ impl Decoder {
             self.patch = Some(Patch { start, text: STANDARD.encode(&bytes), format });
         }
         Ok(bytes)
-    }
-
-    /// The payload to keep: with what [`Decoder::base64`] masked, or nothing where that stands in no single place.
-    fn patched<'p>(&self, payload: &'p [u8]) -> Cow<'p, [u8]> {
-        match &self.patch {
-            None => Cow::Borrowed(payload),
-            Some(Patch { start: Some(start), text, .. }) => {
-                let mut patched = payload.to_vec();
-                patched[*start..*start + text.len()].copy_from_slice(text.as_bytes());
-                Cow::Owned(patched)
-            }
-            Some(Patch { start: None, .. }) => Cow::Borrowed(&[]),
-        }
     }
 
     /// The dead letter of a record, masked in every way in which it may be read: what could not be has not been looked into.
@@ -328,7 +320,7 @@ impl Decoder {
                     (name, masked(value))
                 })
                 .collect(),
-            bytes: raw.value.map(|value| masked(&self.patched(value))),
+            bytes: raw.value.map(|value| masked(&patched(self.patch.as_ref(), value))),
         };
         self.masked |= changed;
         self.dead(letter)
@@ -345,19 +337,17 @@ impl Decoder {
     }
 }
 
-/// An event over its payload with its attributes, in one allocation with room for what numbers of `data` take.
-fn over(payload: &[u8], attributes: &[(FieldId, &[u8])]) -> Event {
-    const NUMBERS_BYTES: usize = 4 * size_of::<u64>();
-    let texts = attributes.iter().map(|(_, text)| text.len()).sum::<usize>();
-    let mut buffer = Vec::with_capacity(payload.len() + texts + NUMBERS_BYTES);
-    buffer.extend_from_slice(payload);
-    let mut event = Event::new(buffer);
-    for (field, text) in attributes {
-        if !text.is_empty() {
-            event.push(*field, text);
+/// The payload to keep: with what [`Decoder::base64`] masked, or nothing where that stands in no single place.
+fn patched<'p>(patch: Option<&Patch>, payload: &'p [u8]) -> Cow<'p, [u8]> {
+    match patch {
+        None => Cow::Borrowed(payload),
+        Some(Patch { start: Some(start), text, .. }) => {
+            let mut patched = payload.to_vec();
+            patched[*start..*start + text.len()].copy_from_slice(text.as_bytes());
+            Cow::Owned(patched)
         }
+        Some(Patch { start: None, .. }) => Cow::Borrowed(&[]),
     }
-    event
 }
 
 /// A record whose card numbers are masked.

@@ -10,7 +10,7 @@ use super::{
     names::Names,
     time::Times,
 };
-use crate::event::Event;
+use crate::event::EventBuilder;
 
 /// Names, types, and which fields an event type is strict about. Made once.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Set {
 /// Puts fields into an event.
 #[derive(Debug)]
 pub(super) struct Fields {
-    event: Event,
+    pub(super) event: EventBuilder,
     seen: Set,
     strict: Set,
     /// Offset of `data` in the payload; none where it is no part of it.
@@ -81,7 +81,7 @@ pub(super) struct Fields {
 impl Fields {
     pub(super) fn new() -> Self {
         Self {
-            event: Event::nothing(),
+            event: EventBuilder::new(&[]),
             seen: Set::default(),
             strict: Set::default(),
             base: None,
@@ -89,17 +89,12 @@ impl Fields {
         }
     }
 
-    /// Begins with an event whose attributes are there already.
-    pub(super) fn begin(&mut self, event: Event, strict: Set, base: Option<usize>) {
-        self.event = event;
+    /// Begins with an event over that payload.
+    pub(super) fn begin(&mut self, payload: &[u8], strict: Set, base: Option<usize>) {
+        self.event.begin(payload);
         self.seen = Set::default();
         self.strict = strict;
         self.base = base;
-    }
-
-    /// The event with the fields that were seen since.
-    pub(super) fn end(&mut self) -> Event {
-        std::mem::replace(&mut self.event, Event::nothing())
     }
 
     /// Notes that the field is there, `null` or not.

@@ -10,7 +10,7 @@ use tillwatch_wit::{
 
 use super::{ledger::Ledger, routing::Routes};
 use crate::{
-    event::Event,
+    event::{Event, EventBuilder},
     output::{self, Class, Data, Id, Output, Reason, Resolution, Text},
     rules::Fault,
     words,
@@ -250,7 +250,7 @@ impl Carry<'_> {
                 field(&mut event, name, value)?;
             }
         }
-        done.derived.push(event);
+        done.derived.push(event.build());
         if derived.event.starts_with("pos.evidence") {
             let key = text(&derived.details, "scope").map_or_else(|| self.scope(None), str::to_owned);
             self.push(
@@ -264,8 +264,8 @@ impl Carry<'_> {
     }
 
     /// An event that the engine makes for rules of the same terminal.
-    fn event(&self, event_type: &str, subject: &str) -> Event {
-        let mut event = Event::new(Vec::new());
+    fn event(&self, event_type: &str, subject: &str) -> EventBuilder {
+        let mut event = EventBuilder::new(&[]);
         let known = TypeId::by_name(event_type);
         event.set_type(known);
         if known == TypeId::CUSTOM {
@@ -317,7 +317,7 @@ impl Carry<'_> {
             // A detail of another type than the table's stays in the finding and is not handed on.
             let _ = field(&mut event, name, value);
         }
-        done.derived.push(event);
+        done.derived.push(event.build());
     }
 }
 
@@ -372,7 +372,7 @@ fn text<'a>(details: &'a Details, name: &str) -> Option<&'a str> {
 }
 
 /// Puts a detail into an event as the table's field of that name; one that the table does not have is not handed on.
-fn field(event: &mut Event, name: &str, value: &Value) -> Result<(), Fault> {
+fn field(event: &mut EventBuilder, name: &str, value: &Value) -> Result<(), Fault> {
     let Some(id) = FieldId::by_name(name) else { return Ok(()) };
     match (id.field().kind, value) {
         (Kind::Text, Value::Text(text)) => event.push(id, text.as_bytes()),

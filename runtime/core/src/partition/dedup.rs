@@ -255,6 +255,7 @@ impl Dedup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventBuilder;
 
     #[test]
     fn a_second_one_within_the_window_is_no_first_and_after_it_is() {
@@ -269,12 +270,13 @@ mod tests {
     fn a_name_is_hashed_the_same_in_one_piece_and_in_several() {
         for length in [0, 1, 30, 100, 131, 132, 133, 300] {
             let (terminal, source, id) = ("T1", "/r/x/t/T1", "i".repeat(length));
-            let mut event = Event::new(Vec::new());
+            let mut event = EventBuilder::new(&[]);
             for (field, text) in
                 [(FieldId::PARTITIONKEY, terminal), (FieldId::SOURCE, source), (FieldId::ID, id.as_str())]
             {
                 event.push(field, text.as_bytes());
             }
+            let event = event.build();
             let mut hasher = Xxh3::new();
             for part in [terminal, source, &id] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
@@ -285,7 +287,7 @@ mod tests {
     }
 
     fn told(id: &str, time: Instant, amount: i64, turned: bool) -> Event {
-        let mut event = Event::new(Vec::new());
+        let mut event = EventBuilder::new(&[]);
         event.set_time(time);
         let mut fields = vec![(FieldId::SOURCE, "/r/x/t/T1".as_bytes()), (FieldId::ID, id.as_bytes())];
         let amount = amount.to_le_bytes();
@@ -296,7 +298,7 @@ mod tests {
         for (field, piece) in fields {
             event.push(field, piece);
         }
-        event
+        event.build()
     }
 
     #[test]

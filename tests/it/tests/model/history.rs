@@ -2,7 +2,7 @@
 //! from its rule alone: clamp to the lateness, then (effective time, source, id), duplicates once.
 
 use tillwatch_core::{
-    event::Event,
+    event::EventBuilder,
     log::Tick,
     partition::{Body, Record},
 };
@@ -64,7 +64,7 @@ impl What {
         }
     }
 
-    pub(crate) fn fields(self, event: &mut Event, time: i64) {
+    pub(crate) fn fields(self, event: &mut EventBuilder, time: i64) {
         let mut text = |field, value: &str| event.push(field, value.as_bytes());
         match self {
             Self::Authorize { repeat } => event.push(FieldId::REPEAT, &[u8::from(repeat)]),
@@ -173,7 +173,7 @@ pub(crate) fn records(payments: &[Payment], arrivals: &[Arrival], end: i64) -> V
     let mut records: Vec<Record> = Vec::new();
     for (offset, arrival) in (0..).zip(arrivals) {
         let payment = &payments[arrival.payment];
-        let mut event = Event::new(Vec::new());
+        let mut event = EventBuilder::new(&[]);
         event.set_type(TypeId::by_name(arrival.what.type_name()));
         event.set_time(arrival.time);
         event.push(FieldId::ID, arrival.id.as_bytes());
@@ -184,7 +184,7 @@ pub(crate) fn records(payments: &[Payment], arrivals: &[Arrival], end: i64) -> V
             event.push(FieldId::RAIL, b"wechat");
         }
         arrival.what.fields(&mut event, arrival.time);
-        records.push(Record { offset, ingest: arrival.ingest, body: Body::Event(event) });
+        records.push(Record { offset, ingest: arrival.ingest, body: Body::Event(event.build()) });
     }
     let offset = i64::try_from(records.len()).expect("few records");
     records.push(Record { offset, ingest: end, body: Body::Tick(Tick { blind: None }) });

@@ -19,7 +19,7 @@ use tillwatch_wit::{
 
 use super::{Body, Partition, Record, Settings};
 use crate::{
-    event::Event,
+    event::{Event, EventBuilder},
     limits::Limits,
     output::{Data, Output},
     rules::{Answer, Rules, Stalled},
@@ -191,7 +191,7 @@ pub(super) fn pair() -> Scripted {
 
 /// An event of a terminal; `about` is the payment's number.
 pub(super) fn event(kind: &str, id: &str, terminal: &str, about: u32, time: Instant, outcome: &str) -> Event {
-    let mut event = Event::new(format!("{id} as it came").into_bytes());
+    let mut event = EventBuilder::new(format!("{id} as it came").as_bytes());
     event.set_type(TypeId::by_name(kind));
     event.set_time(time);
     event.push(FieldId::ID, id.as_bytes());
@@ -199,7 +199,7 @@ pub(super) fn event(kind: &str, id: &str, terminal: &str, about: u32, time: Inst
     event.push(FieldId::SUBJECT, format!("A:M:{terminal}:1:{about}").as_bytes());
     event.push(FieldId::PARTITIONKEY, terminal.as_bytes());
     event.push(FieldId::OUTCOME, outcome.as_bytes());
-    event
+    event.build()
 }
 
 pub(super) fn record(offset: i64, ingest: Instant, event: Event) -> Record {

@@ -78,7 +78,7 @@ fn settings() -> Arc<Settings> {
 }
 
 fn evidence(id: &str, region: u32, time: Instant, outcome: &str) -> Body {
-    let mut event = Event::new(Vec::new());
+    let mut event = EventBuilder::new(&[]);
     event.set_type(TypeId::CUSTOM);
     event.set_time(time);
     event.push(FieldId::TYPE, b"pos.evidence.x");
@@ -86,7 +86,7 @@ fn evidence(id: &str, region: u32, time: Instant, outcome: &str) -> Body {
     event.push(FieldId::SOURCE, b"/tillwatch/x");
     event.push(FieldId::PARTITIONKEY, format!("region:R{region}").as_bytes());
     event.push(FieldId::OUTCOME, outcome.as_bytes());
-    Body::Event(event)
+    Body::Event(event.build())
 }
 
 /// What three partitions of the first stage send, each in its order: evidence, then how far they have come, which is past it.

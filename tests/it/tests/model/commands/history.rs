@@ -2,7 +2,7 @@
 //! the order in which the core hands it out, read from its rule alone.
 
 use tillwatch_core::{
-    event::Event,
+    event::{Event, EventBuilder},
     log::Tick,
     partition::{Body, Record},
 };
@@ -108,7 +108,7 @@ pub(crate) fn command(name: Name, payments: &[Payment]) -> String {
 }
 
 fn event(arrival: &Arrival, payments: &[Payment]) -> Event {
-    let mut event = Event::new(Vec::new());
+    let mut event = EventBuilder::new(&[]);
     let name = match arrival.happens {
         Happens::Payment { what, .. } => what.type_name(),
         Happens::Result { .. } => "pos.command.result",
@@ -143,7 +143,7 @@ fn event(arrival: &Arrival, payments: &[Payment]) -> Event {
         Happens::Heartbeat { network: false } => event.push(FieldId::STATE, b"heartbeat"),
         Happens::Heartbeat { network: true } => event.push(FieldId::LINK, b"ethernet"),
     }
-    event
+    event.build()
 }
 
 /// The log: arrivals are in the order of their ingest.
