@@ -13,9 +13,11 @@ use std::{
 
 use crate::{
     broker::Topics,
+    engine::RULE,
     machine::{binary, now},
 };
 use anyhow::{Context as _, Result, bail};
+use tillwatch::config::BUILT_IN;
 
 /// How often a program is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(2);
@@ -224,6 +226,13 @@ const TOPICS: [(&str, &str); 9] = [
 pub fn topics(name: &str) -> String {
     let lines = TOPICS.map(|(key, topic)| format!("{key} = \"{name}.{topic}\"\n"));
     format!("[topics]\n{}", lines.concat())
+}
+
+/// The sections of a configuration that have every other built-in rule run beside [`RULE`], or none.
+#[must_use]
+pub fn others(run: bool) -> String {
+    let others = BUILT_IN.iter().filter(|rule| **rule != RULE);
+    others.map(|rule| format!("[rules.{rule}]\nenabled = {run}\n")).collect()
 }
 
 /// One request to a member takes no longer.

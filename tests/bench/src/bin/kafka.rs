@@ -12,13 +12,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
-use tillwatch::config::BUILT_IN;
 use tillwatch_bench::{
     bare::{self, Output},
     broker::{Feeder, PARTITIONS, Progress, Reader, Topics, header},
     figure::{Figure, Reach, Teller, median},
     machine::{now, wall_ms},
-    process::{Member, Peers, Process, pause, topics},
+    process::{Member, Peers, Process, others, pause, topics},
     traffic::{self, Row, Shape, TRANSIT_MS, Traffic},
 };
 
@@ -295,8 +294,7 @@ const STREAMS_CHANGELOG: &str = "deadlines-changelog";
 
 /// `tillwatch run` with one worker on the input as it was recorded. No ticks: the others are to read the same input after it.
 fn config(brokers: &str, name: &str, all_rules: bool) -> String {
-    let others = BUILT_IN.iter().filter(|rule| **rule != "correlate-payment");
-    let others: String = others.map(|rule| format!("[rules.{rule}]\nenabled = {all_rules}\n")).collect();
+    let others = others(all_rules);
     let topics = topics(name).replace(&format!("{name}.pos.events"), INPUT);
     format!(
         "[log]\nworkers = 1\n[kafka]\nbrokers = [\"{brokers}\"]\ngroup = \"{name}\"\ninstance = \"bench\"\npartitions = {PARTITIONS}\n\

@@ -1,5 +1,5 @@
 //! From the deadline of a receipt that does not come to its finding in the hands of a `read_committed` consumer: 20,000 events a second as they
-//! happen, commits every 100 ms, all built-in rules, a real Kafka. `cargo xtask bench --only latency`.
+//! happen, commits every 100 ms, a real Kafka, with the rule that finds it alone and with all built-in rules. `cargo xtask bench --only latency`.
 //!
 //! The watermark passes a deadline when a partition has a record that is younger by the lateness. At this rate that is within a millisecond of
 //! deadline and lateness by the clock, from where latency is counted.
@@ -14,7 +14,7 @@ use tillwatch_bench::{
     broker::{Feeder, PARTITIONS, Reader, header},
     figure::{Figure, Reach, Teller, percentile},
     machine::wall_ms,
-    process::{Member, pause, topics},
+    process::{Member, others, pause, topics},
     traffic::{self, Row, START_MS, Shape, TRANSIT_MS, Traffic},
 };
 
@@ -50,30 +50,62 @@ struct Options {
     /// Seconds of the measurement, after those in which windows fill
     #[arg(long, default_value_t = 24)]
     seconds: u64,
+    /// How long the sender gathers events before it sends them, ms: the default of Kafka's own producer
+    #[arg(long, default_value_t = 5)]
+    linger_ms: u32,
+    /// With these rules alone
+    #[arg(long)]
+    rules: Option<Rules>,
+}
+
+/// What runs.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Rules {
+    /// The one that finds what is missing here.
+    One,
+    /// All that are built in.
+    All,
+}
+
+impl Rules {
+    /// What the figures are called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::One => "latency-one-rule",
+            Self::All => "latency",
+        }
+    }
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    for rules in options.rules.map_or(vec![Rules::One, Rules::All], |rules| vec![rules]) {
+        measure(&options, rules)?;
+    }
+    Ok(())
+}
+
+fn measure(options: &Options, rules: Rules) -> Result<()> {
     let (brokers, folder) = (options.kafka.clone(), tempfile::tempdir()?);
-    let name = "bench-latency";
-    let mut member = Member::new(folder.path(), &config(&brokers, name))?;
+    let name = &format!("bench-{}", rules.name());
+    let mut member = Member::new(folder.path(), &config(&brokers, name, rules))?;
     let _topics = member.create_topics(&brokers, name)?;
     member.start()?;
     member.ready(Duration::from_secs(60))?;
     let (ahead, seen) = thread::scope(|scope| {
-        let reader = scope.spawn(|| read(&brokers, &format!("{name}.pos.findings"), &options));
-        let ahead = feed(&brokers, &format!("{name}.pos.events"), &options);
+        let reader = scope.spawn(|| read(&brokers, &format!("{name}.pos.findings"), options));
+        let ahead = feed(&brokers, &format!("{name}.pos.events"), options);
         let seen = reader.join().expect("the reader does not panic");
         anyhow::Ok((ahead?, seen?))
     })?;
     member.lives()?;
-    tell(&options, ahead, &seen)
+    tell(options, rules, ahead, &seen)
 }
 
 /// Sends events as they happen; gives by how many ms the clock was ahead of [`START_MS`] when the first payment began.
 fn feed(brokers: &str, topic: &str, options: &Options) -> Result<f64> {
     let shape = shape(options);
-    let feeder = Feeder::new(brokers, topic, 1)?;
+    let feeder = Feeder::new(brokers, topic, options.linger_ms)?;
     let count = usize::try_from(options.rate * end_s(options))?;
     let ahead = wall_ms() - START_MS as f64;
     #[allow(clippy::cast_possible_truncation, reason = "whole ms are meant")]
@@ -149,7 +181,7 @@ fn finding(message: &BorrowedMessage<'_>, shape: Shape) -> Result<(u64, i64)> {
 }
 
 /// Every payment without a receipt that counts must have been found, then the times of deadlines in the measurement are told.
-fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()> {
+fn tell(options: &Options, rules: Rules, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()> {
     let at = |seconds: u64| START_MS as f64 + ahead + Duration::from_secs(seconds).as_secs_f64() * 1e3;
     let (from, to) = (at(WARM_S + WINDOWS_S), at(end_s(options)));
     let lost = expected(options).iter().filter(|payment| !seen.contains_key(payment)).count();
@@ -160,21 +192,21 @@ fn tell(options: &Options, ahead: f64, seen: &BTreeMap<u64, Seen>) -> Result<()>
     ensure!(times.len() > 200, "only {} findings: too few for a p99", times.len());
     times.sort_by(f64::total_cmp);
     let how = format!("{} findings at {} events/s, read_committed, commits every 100 ms", times.len(), options.rate);
-    for (name, percent, reach) in [
-        ("latency-p50-ms", 50, Reach::Nothing),
-        ("latency-p99-ms", 99, Reach::AtMost(250.0)),
-        ("latency-max-ms", 100, Reach::Nothing),
-    ] {
-        let (name, value, unit) = (name.to_owned(), percentile(&times, percent), "ms".to_owned());
+    for (what, percent, reach) in
+        [("p50", 50, Reach::Nothing), ("p99", 99, Reach::AtMost(250.0)), ("max", 100, Reach::Nothing)]
+    {
+        let name = format!("{}-{what}-ms", rules.name());
+        let (value, unit) = (percentile(&times, percent), "ms".to_owned());
         options.teller.tell(&Figure { name, value, unit, reach, how: how.clone() });
     }
     Ok(())
 }
 
-fn config(brokers: &str, name: &str) -> String {
+fn config(brokers: &str, name: &str, rules: Rules) -> String {
     format!(
         "[log]\nworkers = 1\n[kafka]\nbrokers = [\"{brokers}\"]\ngroup = \"{name}\"\ninstance = \"bench\"\npartitions = {PARTITIONS}\n\
-         replication = 1\nmin_insync = 1\n{}[commit]\nevery_ms = 100\n",
-        topics(name)
+         replication = 1\nmin_insync = 1\n{}[commit]\nevery_ms = 100\n{}",
+        topics(name),
+        others(matches!(rules, Rules::All))
     )
 }
