@@ -173,7 +173,7 @@ fn roles(config: &Config) -> Vec<Role> {
         set("cleanup.policy", "compact", Rule::Must),
         set("segment.bytes", "33554432", Rule::Should),
         set("segment.ms", "600000", Rule::Should),
-        set("min.cleanable.dirty.ratio", "0.1", Rule::Should),
+        set("min.cleanable.dirty.ratio", "0.3", Rule::Should),
         set("delete.retention.ms", "600000", Rule::Should),
     ];
     let mut roles = vec![
