@@ -66,6 +66,9 @@ pub struct EventBuilder {
     spans: Vec<Packed>,
 }
 
+/// Of the room that a large event took no more is kept for the next one.
+const ROOM_BYTES: usize = 64 << 10;
+
 /// A line of memory, as processors fetch it.
 pub(crate) const LINE_BYTES: usize = 64;
 
@@ -91,6 +94,7 @@ impl EventBuilder {
         let Self { event_type, envelope, payload: length, time, bytes, spans } = self;
         (*event_type, *envelope, *length, *time) = (TypeId::CUSTOM, [NOT_KNOWN; ENVELOPE], payload.len(), None);
         bytes.clear();
+        bytes.shrink_to(ROOM_BYTES);
         bytes.extend_from_slice(payload);
         spans.clear();
     }
@@ -301,6 +305,14 @@ mod tests {
         assert_eq!(fields[3], (FieldId(u8::MAX), &[][..]));
         builder.begin(b"");
         assert_eq!(builder.build(), EventBuilder::new(b"").build(), "nothing is left of the one before");
+    }
+
+    #[test]
+    fn room_of_a_large_event_is_given_back() {
+        let mut builder = EventBuilder::new(&[]);
+        builder.begin(&[0; 4 * ROOM_BYTES]);
+        builder.begin(b"small");
+        assert!(builder.bytes.capacity() <= ROOM_BYTES, "{}", builder.bytes.capacity());
     }
 
     #[test]
