@@ -59,8 +59,8 @@ struct Options {
     /// Rounds of the bare loop and Tillwatch with one rule, in turns
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Rounds of Tillwatch with all its rules, Kafka Streams and Flink
-    #[arg(long, default_value_t = 1)]
+    /// Rounds of Tillwatch with all its rules, Kafka Streams and Flink, which commits once a second: one round may be of two commits too close
+    #[arg(long, default_value_t = 3)]
     peer_rounds: usize,
     #[command(subcommand)]
     part: Option<Part>,
