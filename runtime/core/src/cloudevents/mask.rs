@@ -301,6 +301,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_hide_a_number_is_suspect_wherever_it_stands() {
+        for length in 0..40 {
+            for byte in 0..=u8::MAX {
+                let plain = vec![b'x'; length];
+                assert!(!suspect(&plain));
+                for place in 0..length {
+                    let mut bytes = plain.clone();
+                    bytes[place] = byte;
+                    assert_eq!(suspect(&bytes), byte == b'\\' || byte == 0x7f, "{byte} at {place} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn in_json_only_strings_and_escapes_too() {
         let mut bytes = br#"{"4111111111111111":4111111111111111,"a\\u0034":"\u0034111111111111111","b":"\\u00341111111111111111","c\"4111111111111111":1}"#.to_vec();
         assert!(json(&mut bytes));
