@@ -10,36 +10,35 @@ use tillwatch_wit::{
     table::{ENVELOPE, FieldId, TypeId},
 };
 
-/// A field and its place in the buffer: 28 bits of where it starts, 28 of its length, and the field.
+/// A field and its place in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span(u64);
+struct Span {
+    field: FieldId,
+    start: u32,
+    end: u32,
+}
+
+/// A span as it lies in the buffer: start and end, little-endian, and the field.
+type Packed = [u8; 9];
 
 impl Span {
-    const BITS: u32 = 28;
-    const MASK: u64 = (1 << Self::BITS) - 1;
-
     #[inline]
-    fn new(field: FieldId, start: usize, end: usize) -> Self {
-        let (start, length) = (start as u64, (end - start) as u64);
-        assert!(start <= Self::MASK && length <= Self::MASK, "invariant: an event is under 256 MiB");
-        Self(start | length << Self::BITS | u64::from(field.0) << (2 * Self::BITS))
+    fn packed(self) -> Packed {
+        let ([a, b, c, d], [e, f, g, h]) = (self.start.to_le_bytes(), self.end.to_le_bytes());
+        [a, b, c, d, e, f, g, h, self.field.0]
     }
 
     #[inline]
-    fn field(self) -> FieldId {
-        FieldId(self.0.to_le_bytes()[7])
-    }
-
-    #[inline]
-    fn range(self) -> (u32, u32) {
-        #[allow(clippy::cast_possible_truncation, reason = "28 bits")]
-        let number = |bits: u64| (bits & Self::MASK) as u32;
-        (number(self.0), number(self.0) + number(self.0 >> Self::BITS))
+    fn of(packed: Packed) -> Self {
+        let [a, b, c, d, e, f, g, h, field] = packed;
+        let (start, end) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        Self { field: FieldId(field), start, end }
     }
 }
 
-/// As a span lies in the buffer.
-type Packed = [u8; size_of::<Span>()];
+fn at(position: usize) -> u32 {
+    u32::try_from(position).expect("invariant: an event is under 4 GiB")
+}
 
 /// One event, decoded and masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,24 +78,22 @@ impl EventBuilder {
     /// Starts an event over the payload's bytes; fields follow by [`EventBuilder::range`] and [`EventBuilder::push`].
     #[must_use]
     pub fn new(payload: &[u8]) -> Self {
-        Self {
-            event_type: TypeId::CUSTOM,
-            envelope: [NOT_KNOWN; ENVELOPE],
-            payload: payload.len(),
-            time: None,
-            bytes: payload.to_vec(),
-            spans: Vec::new(),
-        }
+        Self::over(payload, Vec::new(), Vec::new())
     }
 
     /// Starts anew in the same room.
     pub(crate) fn begin(&mut self, payload: &[u8]) {
-        let Self { event_type, envelope, payload: length, time, bytes, spans } = self;
-        (*event_type, *envelope, *length, *time) = (TypeId::CUSTOM, [NOT_KNOWN; ENVELOPE], payload.len(), None);
+        *self = Self::over(payload, std::mem::take(&mut self.bytes), std::mem::take(&mut self.spans));
+    }
+
+    /// In room that another event may have had.
+    fn over(payload: &[u8], mut bytes: Vec<u8>, mut spans: Vec<Packed>) -> Self {
         bytes.clear();
         bytes.shrink_to(ROOM_BYTES);
         bytes.extend_from_slice(payload);
         spans.clear();
+        let envelope = [NOT_KNOWN; ENVELOPE];
+        Self { event_type: TypeId::CUSTOM, envelope, payload: payload.len(), time: None, bytes, spans }
     }
 
     /// Sets the type; for [`TypeId::CUSTOM`] push [`FieldId::TYPE`] as well.
@@ -122,7 +119,7 @@ impl EventBuilder {
     /// A field with a piece of its own.
     ///
     /// # Panics
-    /// When the event passes 256 MiB, which `limits::Limits::record_bytes_max` excludes.
+    /// When the event passes 4 GiB, which `limits::Limits::record_bytes_max` excludes.
     pub fn push(&mut self, field: FieldId, piece: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
@@ -135,7 +132,7 @@ impl EventBuilder {
         if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(field.0 as usize) {
             *known = u8::try_from(self.spans.len()).unwrap_or(NOT_KNOWN);
         }
-        self.spans.push(Span::new(field, start, end).0.to_le_bytes());
+        self.spans.push(Span { field, start: at(start), end: at(end) }.packed());
     }
 
     /// The event. The builder stays as it is.
@@ -148,7 +145,6 @@ impl EventBuilder {
         let mut bytes = Vec::with_capacity(self.bytes.len() + spans.len());
         bytes.extend_from_slice(&self.bytes);
         bytes.extend_from_slice(spans);
-        let at = |position: usize| u32::try_from(position).expect("invariant: an event is under 256 MiB");
         Event {
             event_type: self.event_type,
             envelope: self.envelope,
@@ -184,7 +180,7 @@ impl Event {
     }
 
     fn spans(&self) -> impl DoubleEndedIterator<Item = Span> {
-        self.packed().iter().map(|packed| Span(u64::from_le_bytes(*packed)))
+        self.packed().iter().copied().map(Span::of)
     }
 
     /// A field's piece; empty where absent.
@@ -192,20 +188,18 @@ impl Event {
     #[inline]
     pub fn piece(&self, field: FieldId) -> &[u8] {
         let span = match self.envelope.get(field.0 as usize) {
-            Some(&known) if known != NOT_KNOWN => {
-                self.packed().get(known as usize).map(|packed| Span(u64::from_le_bytes(*packed)))
-            }
-            _ => self.spans().find(|span| span.field() == field),
+            Some(&known) if known != NOT_KNOWN => self.packed().get(known as usize).copied().map(Span::of),
+            _ => self.spans().find(|span| span.field == field),
         };
-        span.map_or(&[], |span| self.at(span.range()))
+        span.map_or(&[], |span| self.at((span.start, span.end)))
     }
 
     /// Finds many fields in one pass: puts the range of each whose place is not past `ranges` there, and leaves the others.
     pub(crate) fn find(&self, places: &[u8; 256], ranges: &mut [(u32, u32)]) {
         // The first of a name counts, as in `piece`.
         for span in self.spans().rev() {
-            if let Some(range) = ranges.get_mut(places[span.field().0 as usize] as usize) {
-                *range = span.range();
+            if let Some(range) = ranges.get_mut(places[span.field.0 as usize] as usize) {
+                *range = (span.start, span.end);
             }
         }
     }
@@ -282,7 +276,7 @@ impl Event {
 
     /// Its fields, in the order they came.
     pub fn fields(&self) -> impl Iterator<Item = (FieldId, &[u8])> {
-        self.spans().map(|span| (span.field(), self.at(span.range())))
+        self.spans().map(|span| (span.field, self.at((span.start, span.end))))
     }
 }
 
@@ -317,16 +311,15 @@ mod tests {
 
     #[test]
     fn a_span_holds_whatever_an_event_may_be_long() {
-        const MOST: u32 = (1 << Span::BITS) - 1;
-        for (start, end) in [(0, 0), (0, MOST), (MOST, MOST), (MOST, 2 * MOST), (1, 2)] {
-            let span = Span::new(FieldId::CHAIN, start as usize, end as usize);
-            assert_eq!((span.field(), span.range()), (FieldId::CHAIN, (start, end)));
+        for (start, end) in [(0, 0), (0, u32::MAX), (u32::MAX, u32::MAX), (1, 2), (0x0102_0304, 0x0506_0708)] {
+            let span = Span { field: FieldId::CHAIN, start, end };
+            assert_eq!(Span::of(span.packed()), span);
         }
     }
 
     #[test]
-    #[should_panic(expected = "under 256 MiB")]
+    #[should_panic(expected = "under 4 GiB")]
     fn a_longer_one_is_refused() {
-        let _ = Span::new(FieldId::CHAIN, 0, 1 << Span::BITS);
+        at(1 << u32::BITS);
     }
 }
