@@ -1,4 +1,4 @@
-//! The fields found so far in one `data`, before they become an event.
+//! The fields of one `data`, put into their event as they are found, each in the type that the table gives it.
 
 use tillwatch_wit::{
     contract::Instant,
@@ -128,7 +128,7 @@ impl Fields {
         }
         match self.times.parse(text) {
             Some(instant) => self.event.push(field, &instant.to_le_bytes()),
-            None if self.is_strict(field) => {
+            None if self.strict.has(field) => {
                 return Err(Failure::new(BAD_TIME, format!("field `{}` is no RFC 3339 time", field.field().name)));
             }
             None => {}
@@ -168,7 +168,7 @@ impl Fields {
 
     /// Refuses a field of a wrong type, or forgets it where the event type does not have it.
     pub(super) fn mistyped(&mut self, field: FieldId, found: &str) -> Result<(), Failure> {
-        if !self.is_strict(field) {
+        if !self.strict.has(field) {
             return Ok(());
         }
         let expected = match field.field().kind {
@@ -180,10 +180,6 @@ impl Fields {
             Kind::Any => "anything",
         };
         Err(Failure::field(field.field().name, expected, found))
-    }
-
-    fn is_strict(&self, field: FieldId) -> bool {
-        self.strict.has(field)
     }
 }
 

@@ -130,9 +130,9 @@ impl Decoder {
         let envelope = match (layout.mode, layout.format) {
             (Mode::Binary, _) => {
                 line.header_extensions(raw);
-                let data = Data::Slice { bytes: payload, start: 0, coding: Coding::As(layout.format) };
                 let mut envelope = Envelope::default();
-                envelope.set_data(data).map(|()| envelope)
+                envelope.data = Some(Data::Slice { bytes: payload, start: 0, coding: Coding::As(layout.format) });
+                Ok(envelope)
             }
             (Mode::Structured, Format::Json) => {
                 line.json_extensions(payload);

@@ -20,10 +20,12 @@ pub(super) fn body(
     ingest: i64,
     times: &mut Times,
 ) -> Option<Result<Body, Failure>> {
-    match std::str::from_utf8(name).ok()? {
-        WATERMARK => Some(passed(envelope, ingest, times)),
-        LEFT_OUT => Some(left_out(envelope, ingest, times)),
-        _ => None,
+    if name == WATERMARK.as_bytes() {
+        Some(passed(envelope, ingest, times))
+    } else if name == LEFT_OUT.as_bytes() {
+        Some(left_out(envelope, ingest, times))
+    } else {
+        None
     }
 }
 
@@ -42,8 +44,8 @@ fn left_out(envelope: &Envelope<'_>, ingest: i64, times: &mut Times) -> Result<B
 }
 
 fn number(envelope: &Envelope<'_>, attribute: Attribute) -> Result<u32, Failure> {
-    envelope.require(attribute)?;
-    let number = envelope.text(attribute).and_then(|text| text.parse().ok()).filter(|number| *number <= INPUTS_MAX);
+    let text = envelope.text(attribute).ok_or_else(|| Failure::missing(attribute.name()))?;
+    let number = text.parse().ok().filter(|number| *number <= INPUTS_MAX);
     let wrong = || format!("attribute `{}` is no number up to {INPUTS_MAX}", attribute.name());
     number.ok_or_else(|| Failure::new(BAD_ATTRIBUTE, wrong()))
 }
