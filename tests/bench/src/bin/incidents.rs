@@ -49,6 +49,9 @@ struct Options {
     /// Rules compiled into this program in place of components: for a profiler
     #[arg(long)]
     native: bool,
+    /// Only all rules together: for a profiler
+    #[arg(long)]
+    together: bool,
     /// Seconds of the fleet's day
     #[arg(long, default_value_t = 240)]
     seconds: u32,
@@ -82,6 +85,7 @@ struct Running {
     records: Vec<Record>,
     changes: Vec<tillwatch_core::log::Change>,
     taken: Duration,
+    written: u64,
 }
 
 impl Running {
@@ -96,7 +100,7 @@ impl Running {
         let settings = wiring::settings_of(config, stage);
         let mut partition = Partition::new(0, settings, rules.descriptors()).expect("the rules fit together");
         partition.resume(None, &mut *rules).expect("there is nothing to migrate");
-        Self { partition, rules, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO }
+        Self { partition, rules, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO, written: 0 }
     }
 
     /// What has come so far: order, rules, state, timers, outputs and changes.
@@ -105,6 +109,7 @@ impl Running {
             self.partition.step(&mut self.records, &mut *self.rules, out).expect("no stall");
             self.partition.changes(&mut self.changes);
         });
+        self.written += self.changes.len() as u64;
         self.changes.clear();
         self.taken += took;
         assert_eq!(self.partition.counters().faults, 0, "no visit faults");
@@ -118,6 +123,7 @@ struct Done {
     taken: Duration,
     visits: u64,
     calls: u64,
+    written: u64,
 }
 
 impl Done {
@@ -150,7 +156,7 @@ fn first(
         told(out, running.partition.watermark());
     }
     let counters = running.partition.counters();
-    Done { events, taken: running.taken, visits: counters.visits, calls: counters.calls }
+    Done { events, taken: running.taken, visits: counters.visits, calls: counters.calls, written: running.written }
 }
 
 /// The evidence as records of the second stage's log.
@@ -179,11 +185,13 @@ fn main() {
         options.teller.tell(&Figure { name, value, unit, reach: Reach::Nothing, how });
     };
 
-    let plain = first(&options, &config, &some(&["correlate-payment"]), |_, _| {});
-    for id in DIAGNOSIS {
-        let with = first(&options, &config, &some(&["correlate-payment", id]), |_, _| {});
-        let more = with.ns_per_event() - plain.ns_per_event();
-        tell(format!("{id}-ns-per-event"), more, "ns", "beside correlate-payment, all events, telemetry included");
+    if !options.together {
+        let plain = first(&options, &config, &some(&["correlate-payment"]), |_, _| {});
+        for id in DIAGNOSIS {
+            let with = first(&options, &config, &some(&["correlate-payment", id]), |_, _| {});
+            let more = with.ns_per_event() - plain.ns_per_event();
+            tell(format!("{id}-ns-per-event"), more, "ns", "beside correlate-payment, all events, telemetry included");
+        }
     }
 
     let before = resident_bytes();
@@ -207,6 +215,8 @@ fn main() {
     let how = "every built-in rule of the first stage";
     tell("first-stage-ns-per-event".to_owned(), all.ns_per_event(), "ns", how);
     tell("first-stage-visits-per-call".to_owned(), all.visits as f64 / all.calls as f64, "visits", how);
+    let written = all.written as f64 / all.events as f64;
+    tell("first-stage-changes-per-event".to_owned(), written, "records", "of the changelog, at one commit a second");
     assert!(opened > 0 && told > 0, "the overloaded host is found: {opened} incidents, {told} payments told");
     waits.sort_by(f64::total_cmp);
     tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / all.events as f64, "records", "all rules");
