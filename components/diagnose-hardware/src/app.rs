@@ -1,7 +1,11 @@
 //! The terminal's software (H4): answers that are not shown, crashes, hangs, little memory, an app that falls silent while the link is up.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Evidence, Instant, Out, Severity, Updated, Visit, cause::Verdict, standing};
+use tillwatch_sdk::{
+    Evidence, Instant, Out, Severity, Updated, Visit,
+    cause::Verdict,
+    standing::{self, About},
+};
 
 use crate::settings::Settings;
 
@@ -59,7 +63,7 @@ type Evidence3 = (String, String, Instant);
 /// What was last said of an answer that is not shown: the cause is the handler, percent.
 type Said = (bool, u8);
 
-fn kind(scope: &str) -> standing::Kind<'_> {
+fn kind(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
@@ -72,7 +76,7 @@ impl App {
     }
 
     /// Signs that are too old are forgotten, and with too few the finding is over.
-    pub fn forget(&mut self, settings: &Settings, scope: &str, now: Instant, out: &mut Out<'_>) {
+    pub fn forget(&mut self, settings: &Settings, scope: About<'_>, now: Instant, out: &mut Out<'_>) {
         self.signs.retain(|(at, ..)| now < at.saturating_add(settings.app_window_ms));
         if self.points() < settings.app_points_min {
             self.standing.over(kind(scope), "mended", out);
@@ -80,7 +84,13 @@ impl App {
     }
 
     /// `pos.app.state`; the sign that it is, if any.
-    pub fn state(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
+    pub fn state(
+        &mut self,
+        settings: &Settings,
+        scope: About<'_>,
+        visit: &Visit<'_>,
+        out: &mut Out<'_>,
+    ) -> Option<Sign> {
         self.heard = if visit.state() == Some("stop") { None } else { Some(visit.at()) };
         self.silent = false;
         if visit.error().is_some_and(|error| settings.handler_words.iter().any(|word| error.contains(word.as_str()))) {
@@ -96,7 +106,13 @@ impl App {
     }
 
     /// The agent says something although the app may be gone; the sign that it is, if any.
-    pub fn link_up(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
+    pub fn link_up(
+        &mut self,
+        settings: &Settings,
+        scope: About<'_>,
+        visit: &Visit<'_>,
+        out: &mut Out<'_>,
+    ) -> Option<Sign> {
         let heard = self.heard.filter(|_| !self.silent)?;
         if visit.at() - heard < settings.app_silent_ms {
             return None;
@@ -106,7 +122,13 @@ impl App {
     }
 
     /// `mem_free_mb` of `pos.device.status`; the sign that it is, if any.
-    pub fn memory(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
+    pub fn memory(
+        &mut self,
+        settings: &Settings,
+        scope: About<'_>,
+        visit: &Visit<'_>,
+        out: &mut Out<'_>,
+    ) -> Option<Sign> {
         let low = visit.mem_free_mb().is_some_and(|free| free < settings.mem_free_mb);
         let known = self.signs.iter().any(|(_, sign, _)| *sign == Sign::Memory);
         if low && known {
@@ -117,7 +139,7 @@ impl App {
     }
 
     /// An answer was received and is not shown.
-    pub fn raised(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn raised(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let (Some(finding), Some(txn)) = (visit.finding(), visit.txn()) else { return };
         self.cleared(finding);
         if self.unshown.len() == FINDINGS_MAX {
@@ -148,7 +170,14 @@ impl App {
         self.signs.iter().map(|(_, sign, _)| sign.points()).sum()
     }
 
-    fn sign(&mut self, settings: &Settings, scope: &str, sign: Sign, visit: &Visit<'_>, out: &mut Out<'_>) -> Sign {
+    fn sign(
+        &mut self,
+        settings: &Settings,
+        scope: About<'_>,
+        sign: Sign,
+        visit: &Visit<'_>,
+        out: &mut Out<'_>,
+    ) -> Sign {
         self.signs.retain(|(at, ..)| visit.at() < at.saturating_add(settings.app_window_ms));
         if self.signs.len() == SIGNS_MAX {
             self.signs.remove(0);

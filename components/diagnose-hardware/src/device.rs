@@ -1,7 +1,11 @@
 //! The device itself (H3): tamper and a dead PIN pad at once; restarts, heat and battery scored.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Out, Severity, Visit, cause::Verdict, standing};
+use tillwatch_sdk::{
+    Out, Severity, Visit,
+    cause::Verdict,
+    standing::{self, About},
+};
 
 use crate::settings::Settings;
 
@@ -54,7 +58,7 @@ impl Signs {
 
 impl Device {
     /// `pos.device.status`
-    pub fn status(&mut self, signs: &Signs, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn status(&mut self, signs: &Signs, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         self.tampered = visit.tamper().unwrap_or(self.tampered);
         let kind = |severity| standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity };
         let (severity, percent, said) = if self.tampered {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Visit,
     evidence::{Collector, Kind},
+    standing::About,
 };
 
 use crate::{
@@ -37,7 +38,7 @@ impl Rule for DiagnoseHardware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [&'static str] = &[
         "pos.print.result",
         "pos.scan.result",
@@ -94,45 +95,45 @@ impl Rule for DiagnoseHardware {
     }
 
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
-        let mut till = state.take().unwrap_or_default();
-        till.collector.learn(visit.key(), visit, out);
-        let scope = format!("terminal:{}", visit.key());
+        let till = state.get_or_insert_default();
+        till.collector.learn(visit.key_piece(), visit, out);
+        let scope = About::terminal(visit.key());
         match visit.event() {
             "pos.print.result" => {
                 till.printer.print_result(visit, out);
                 if visit.state() == Some("failed") {
-                    self.sign(&mut till, visit, ("H1", "printer", 70), None);
+                    self.sign(till, visit, ("H1", "printer", 70), None);
                 }
             }
             "pos.scan.result" => {
-                till.scanner.read(&self.settings, &scope, visit, out);
+                till.scanner.read(&self.settings, scope, visit, out);
                 match visit.state() {
-                    Some("fail") => self.sign(&mut till, visit, ("H2", "fail", 40), None),
-                    Some("absent") => self.sign(&mut till, visit, ("H2", "absent", 90), None),
+                    Some("fail") => self.sign(till, visit, ("H2", "fail", 40), None),
+                    Some("absent") => self.sign(till, visit, ("H2", "absent", 90), None),
                     _ => {}
                 }
             }
-            "pos.device.status" => self.status(&mut till, &scope, visit, out),
+            "pos.device.status" => self.status(till, scope, visit, out),
             "pos.app.state" => {
-                let sign = till.app.state(&self.settings, &scope, visit, out);
-                self.app(&mut till, visit, sign);
+                let sign = till.app.state(&self.settings, scope, visit, out);
+                self.app(till, visit, sign);
             }
             "pos.net.sample" => {
                 let up = visit.link() != Some("none") && visit.loss_pct().unwrap_or(0.0) < 100.0;
                 if up {
-                    let sign = till.app.link_up(&self.settings, &scope, visit, out);
-                    self.app(&mut till, visit, sign);
+                    let sign = till.app.link_up(&self.settings, scope, visit, out);
+                    self.app(till, visit, sign);
                 }
             }
-            event => self.finding(&mut till, event == "pos.finding.raised", &scope, visit, out),
+            event => self.finding(till, event == "pos.finding.raised", scope, visit, out),
         }
-        self.wake(&till, out);
-        *state = Some(till).filter(|till| *till != State::default());
+        self.wake(till, out);
+        state.take_if(|till| *till == State::default());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let Some(till) = state else { return };
-        till.app.forget(&self.settings, &format!("terminal:{}", visit.key()), visit.at(), out);
+        till.app.forget(&self.settings, About::terminal(visit.key()), visit.at(), out);
         till.collector.tell_due(visit.at(), out);
         self.wake(till, out);
     }
@@ -159,7 +160,7 @@ impl DiagnoseHardware {
         }
     }
 
-    fn status(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn status(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         if let Some(word) = visit.printer() {
             till.printer.status(word, visit, out);
             // Paper that runs low prints still.
@@ -190,7 +191,7 @@ impl DiagnoseHardware {
         self.app(till, visit, sign);
     }
 
-    fn finding(&self, till: &mut State, raised: bool, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn finding(&self, till: &mut State, raised: bool, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         match (visit.kind(), raised) {
             (Some("not-printed"), true) => till.printer.raised(&self.settings, visit, out),
             (Some("not-printed"), false) => till.printer.cleared(visit.finding().unwrap_or_default()),

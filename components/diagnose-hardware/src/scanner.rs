@@ -1,7 +1,11 @@
 //! The scanner (H2): three failed reads within two minutes, or it is gone.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Evidence, Instant, Out, Severity, Visit, cause::Verdict, standing};
+use tillwatch_sdk::{
+    Evidence, Instant, Out, Severity, Visit,
+    cause::Verdict,
+    standing::{self, About},
+};
 
 use crate::settings::{SCAN_FAILS_MAX, Settings};
 
@@ -18,13 +22,13 @@ pub struct Scanner {
     standing: standing::Standing,
 }
 
-fn kind(scope: &str) -> standing::Kind<'_> {
+fn kind(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
 impl Scanner {
     /// `pos.scan.result`
-    pub fn read(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn read(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         match visit.state() {
             Some("read") => {
                 self.fails.clear();
@@ -45,7 +49,7 @@ impl Scanner {
     }
 
     /// The word of `pos.device.status`.
-    pub fn status(&mut self, settings: &Settings, word: &str, scope: &str, out: &mut Out<'_>) {
+    pub fn status(&mut self, settings: &Settings, word: &str, scope: About<'_>, out: &mut Out<'_>) {
         match word {
             "absent" => self.gone(scope, out),
             "ok" => {
@@ -62,12 +66,12 @@ impl Scanner {
         }
     }
 
-    fn gone(&mut self, scope: &str, out: &mut Out<'_>) {
+    fn gone(&mut self, scope: About<'_>, out: &mut Out<'_>) {
         let said = ("the terminal does not find its scanner".to_owned(), "终端未检测到扫描仪".to_owned());
         self.say(scope, Verdict { cause: "H2", percent: 95, runner_up: "H3", said }, Vec::new(), out);
     }
 
-    fn count(&mut self, settings: &Settings, scope: &str, out: &mut Out<'_>) {
+    fn count(&mut self, settings: &Settings, scope: About<'_>, out: &mut Out<'_>) {
         let count = self.fails.len();
         if count < settings.scan_fails_min as usize {
             return;
@@ -87,7 +91,7 @@ impl Scanner {
         self.say(scope, Verdict { cause: "H2", percent, runner_up, said }, rows, out);
     }
 
-    fn say(&mut self, scope: &str, verdict: Verdict, evidence: Vec<Evidence>, out: &mut Out<'_>) {
+    fn say(&mut self, scope: About<'_>, verdict: Verdict, evidence: Vec<Evidence>, out: &mut Out<'_>) {
         self.standing.say(kind(scope), &verdict, evidence, out);
     }
 }

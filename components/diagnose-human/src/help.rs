@@ -1,7 +1,11 @@
 //! Help (P1): how often an operator asks for help, cancels, goes back or dwells, in blocks of payments.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Out, Severity, cause::Verdict, standing};
+use tillwatch_sdk::{
+    Out, Severity,
+    cause::Verdict,
+    standing::{self, About},
+};
 
 use crate::settings::Settings;
 
@@ -29,7 +33,7 @@ pub struct Block {
 
 /// The finding.
 #[must_use]
-pub fn kind(scope: &str) -> standing::Kind<'_> {
+pub fn kind(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Info }
 }
 
@@ -40,7 +44,7 @@ impl Help {
     }
 
     /// One more payment. Whole blocks are judged: a few bad minutes are none. Gives the block that it ends, if it does.
-    pub fn payment(&mut self, settings: &Settings, scope: &str, out: &mut Out<'_>) -> Option<Block> {
+    pub fn payment(&mut self, settings: &Settings, scope: About<'_>, out: &mut Out<'_>) -> Option<Block> {
         self.payments += 1;
         if self.payments < settings.payments_min {
             return None;
@@ -66,7 +70,7 @@ impl Help {
     }
 
     /// Another operator comes.
-    pub fn end(&mut self, scope: &str, out: &mut Out<'_>) {
+    pub fn end(&mut self, scope: About<'_>, out: &mut Out<'_>) {
         (self.payments, self.actions) = (0, 0);
         self.standing.over(kind(scope), "expired", out);
     }

@@ -5,7 +5,7 @@ use tillwatch_sdk::{
     FieldId, Instant, Out, Rule, Scope, Severity, Visit,
     cause::Verdict,
     evidence::{Collector, Kind, NAME_BYTES_MAX},
-    standing,
+    standing::{self, About},
 };
 
 use crate::{help::Help, recent::Recent, settings::Settings, slips::Slips};
@@ -40,7 +40,7 @@ impl Rule for DiagnoseHuman {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -93,25 +93,29 @@ impl Rule for DiagnoseHuman {
         Ok(Self { settings })
     }
 
+    /// Receipts that come out and tills that say how they are. The operator is one of the names that the collector knows.
+    fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
+        matches!(visit.event(), "pos.print.result" | "pos.app.state")
+            && !troubles(visit)
+            && Collector::knows(state, visit.key_piece(), visit)
+    }
+
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
-        let mut till = state.take().unwrap_or_default();
+        let till = state.get_or_insert_default();
         if let Some(operator) = visit.operator().filter(|name| name.len() <= NAME_BYTES_MAX && *name != till.operator) {
             till.end(out);
             operator.clone_into(&mut till.operator);
         }
-        till.collector.learn(visit.key(), visit, out);
-        let scope = till.scope();
+        till.collector.learn(visit.key_piece(), visit, out);
         match visit.event() {
-            "pos.payment.authorize" => self.authorize(&mut till, &scope, visit, out),
+            "pos.payment.authorize" => self.authorize(till, visit, out),
             "pos.payment.response" => till.slips.answered(visit),
-            "pos.operator.action" => self.acts(&mut till, &scope, visit, out),
-            "pos.print.result" => {
-                if visit.state() == Some("failed") {
-                    till.trouble = Some(visit.at());
-                }
+            "pos.operator.action" => {
+                let operator = till.operator.clone();
+                self.acts(till, About::operator(&operator), visit, out);
             }
-            "pos.app.state" => {
-                if matches!(visit.state(), Some("crash" | "anr" | "stop" | "start")) {
+            "pos.print.result" | "pos.app.state" => {
+                if troubles(visit) {
                     till.trouble = Some(visit.at());
                 }
             }
@@ -122,42 +126,46 @@ impl Rule for DiagnoseHuman {
                 }
             }
         }
-        self.wake(&till, out);
-        *state = Some(till).filter(|till| *till != State::default());
+        self.wake(till, out);
+        state.take_if(|till| *till == State::default());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let Some(till) = state else { return };
-        let (scope, now) = (till.scope(), visit.at());
-        till.prompts.forget(self.settings.prompts_window_ms, prompts(&scope), now, out);
-        till.waits.forget(self.settings.shift_ms, waits(&scope), now, out);
-        till.slips.forget(&self.settings, &scope, now, out);
+        let (operator, now) = (till.operator.clone(), visit.at());
+        let scope = About::operator(&operator);
+        till.prompts.forget(self.settings.prompts_window_ms, prompts(scope), now, out);
+        till.waits.forget(self.settings.shift_ms, waits(scope), now, out);
+        till.slips.forget(&self.settings, scope, now, out);
         till.collector.tell_due(now, out);
         self.wake(till, out);
     }
 }
 
-fn prompts(scope: &str) -> standing::Kind<'_> {
+fn prompts(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: ID, kind: PROMPTS, scope, severity: Severity::Info }
 }
 
-fn waits(scope: &str) -> standing::Kind<'_> {
+fn waits(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: ID, kind: WAITS, scope, severity: Severity::Info }
 }
 
-impl State {
-    /// What findings are about.
-    fn scope(&self) -> String {
-        format!("operator:{}", self.operator)
+/// Whether a receipt or a till says that something is wrong.
+fn troubles(visit: &Visit<'_>) -> bool {
+    match visit.event() {
+        "pos.print.result" => visit.state() == Some("failed"),
+        _ => matches!(visit.state(), Some("crash" | "anr" | "stop" | "start")),
     }
+}
 
+impl State {
     /// Another operator comes: what was counted is not theirs.
     fn end(&mut self, out: &mut Out<'_>) {
-        let scope = self.scope();
-        self.help.end(&scope, out);
-        self.prompts.end(prompts(&scope), out);
-        self.waits.end(waits(&scope), out);
-        self.slips.end(&scope, out);
+        let scope = About::operator(&self.operator);
+        self.help.end(scope, out);
+        self.prompts.end(prompts(scope), out);
+        self.waits.end(waits(scope), out);
+        self.slips.end(scope, out);
     }
 }
 
@@ -179,15 +187,15 @@ impl DiagnoseHuman {
         till.collector.sign(&self.settings.evidence, visit, Kind { cause, what, percent }, value);
     }
 
-    fn authorize(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn authorize(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
         if visit.repeat() == Some(true) {
             return;
         }
-        if till.slips.authorize(&self.settings, scope, visit, out) {
+        if till.slips.authorize(&self.settings, About::operator(&till.operator), visit, out) {
             self.sign(till, visit, ("P4", "second-attempt", 70), None);
         }
         if !till.operator.is_empty()
-            && let Some(block) = till.help.payment(&self.settings, scope, out)
+            && let Some(block) = till.help.payment(&self.settings, About::operator(&till.operator), out)
         {
             // As strong as a finding, or a number for comparison alone.
             let percent = if block.found { 50 } else { 10 };
@@ -197,7 +205,7 @@ impl DiagnoseHuman {
         }
     }
 
-    fn acts(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn acts(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let settings = &self.settings;
         // Without a pseudonym there is nobody that it could be about.
         let Some(action) = visit.action().filter(|_| !till.operator.is_empty()) else { return };
@@ -234,7 +242,7 @@ impl DiagnoseHuman {
     }
 
     /// Nothing is done: with a payment's key a customer who has paid waits, without one a prompt does.
-    fn idle(&self, till: &mut State, scope: &str, dwell: i64, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn idle(&self, till: &mut State, scope: About<'_>, dwell: i64, visit: &Visit<'_>, out: &mut Out<'_>) {
         let settings = &self.settings;
         if dwell <= settings.prompt_ms {
             return;

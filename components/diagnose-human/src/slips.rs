@@ -2,7 +2,12 @@
 //! payments are stuck by them, or because the customer never confirmed.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Instant, Out, Severity, Updated, Visit, cause::Verdict, payment::Outcome, standing};
+use tillwatch_sdk::{
+    Instant, Out, Severity, Updated, Visit,
+    cause::Verdict,
+    payment::Outcome,
+    standing::{self, About},
+};
 
 use crate::{recent::Recent, settings::Settings};
 
@@ -44,13 +49,13 @@ pub struct Slips {
 
 /// The finding.
 #[must_use]
-pub fn kind(scope: &str) -> standing::Kind<'_> {
+pub fn kind(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
 impl Slips {
     /// A sale begins; whether it is a second attempt at one that is not answered.
-    pub fn authorize(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) -> bool {
+    pub fn authorize(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) -> bool {
         let Some(txn) = visit.subject().filter(|txn| txn.len() <= TXN_BYTES_MAX) else { return false };
         let again = self.sale.as_ref().is_some_and(|sale| {
             let open = sale.approved.is_none() && visit.when() - sale.begun <= DUPLICATE_MS;
@@ -112,7 +117,7 @@ impl Slips {
     }
 
     /// The operator cancels; whether the sale was approved already.
-    pub fn cancel(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) -> bool {
+    pub fn cancel(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) -> bool {
         let sale = self.sale.as_ref().filter(|sale| Some(sale.txn.as_str()) == visit.subject());
         let after = sale.is_some_and(|sale| sale.approved == Some(true));
         if after {
@@ -124,7 +129,7 @@ impl Slips {
     }
 
     /// A wrong key or a corrected amount: nothing by itself.
-    pub fn slip(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn slip(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let count = self.recent.add(settings.slips_window_ms, visit);
         if count >= settings.slips_min as usize {
             let minutes = settings.slips_window_ms / 60_000;
@@ -146,12 +151,12 @@ impl Slips {
     }
 
     /// Time passes.
-    pub fn forget(&mut self, settings: &Settings, scope: &str, now: Instant, out: &mut Out<'_>) {
+    pub fn forget(&mut self, settings: &Settings, scope: About<'_>, now: Instant, out: &mut Out<'_>) {
         self.recent.forget(settings.slips_window_ms, kind(scope), now, out);
     }
 
     /// Another operator comes.
-    pub fn end(&mut self, scope: &str, out: &mut Out<'_>) {
+    pub fn end(&mut self, scope: About<'_>, out: &mut Out<'_>) {
         self.recent.end(kind(scope), out);
     }
 }

@@ -39,7 +39,7 @@ impl Rule for DiagnoseNetwork {
     const ID: &'static str = "diagnose-network";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -105,10 +105,17 @@ impl Rule for DiagnoseNetwork {
         Ok(Self { settings })
     }
 
+    /// Nearly every answer.
+    fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
+        visit.event() == "pos.payment.response"
+            && !self.overloaded(visit)
+            && Collector::knows(state, visit.key_piece(), visit)
+    }
+
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
-        let mut till = state.take().unwrap_or_default();
+        let till = state.get_or_insert_default();
         // A gateway's sample is about a host, and keyed by it.
-        let terminal = if visit.event() == "pos.host.sample" { "" } else { visit.key() };
+        let terminal = if visit.event() == "pos.host.sample" { &[][..] } else { visit.key_piece() };
         till.collector.learn(terminal, visit, out);
         match visit.event() {
             "pos.payment.authorize" => {
@@ -116,18 +123,18 @@ impl Rule for DiagnoseNetwork {
                     till.collector.begun(&self.settings.evidence, visit);
                 }
             }
-            "pos.payment.response" => self.answered(&mut till, visit),
+            "pos.payment.response" => self.answered(till, visit),
             "pos.net.sample" => {
-                self.heard(&mut till, visit);
-                self.net(&mut till, visit);
+                self.heard(till, visit);
+                self.net(till, visit);
             }
-            "pos.app.state" => self.app(&mut till, visit, out),
-            "pos.host.sample" => self.host(&mut till, visit, out),
-            "pos.finding.cleared" => self.cleared(&till, visit, out),
-            _ => self.stuck(&till, visit, out),
+            "pos.app.state" => self.app(till, visit, out),
+            "pos.host.sample" => self.host(till, visit, out),
+            "pos.finding.cleared" => self.cleared(till, visit, out),
+            _ => self.stuck(till, visit, out),
         }
-        self.wake(&till, out);
-        *state = Some(till).filter(|till| *till != Till::default());
+        self.wake(till, out);
+        state.take_if(|till| *till == Till::default());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
@@ -169,10 +176,14 @@ impl DiagnoseNetwork {
         }
     }
 
-    fn answered(&self, till: &mut Till, visit: &Visit<'_>) {
-        if visit.leg() == Some("host")
+    /// Whether an answer speaks for an overloaded host.
+    fn overloaded(&self, visit: &Visit<'_>) -> bool {
+        visit.leg() == Some("host")
             && visit.code().is_some_and(|code| self.settings.host_codes.iter().any(|known| known == code))
-        {
+    }
+
+    fn answered(&self, till: &mut Till, visit: &Visit<'_>) {
+        if self.overloaded(visit) {
             self.sign(till, visit, N4, "code", 60);
         }
     }

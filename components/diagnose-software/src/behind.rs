@@ -2,7 +2,11 @@
 //! fault: a terminal may wait for its window, and a code may have other reasons.
 
 use serde::{Deserialize, Serialize};
-use tillwatch_sdk::{Evidence, Instant, Out, Severity, Visit, cause::Verdict, standing};
+use tillwatch_sdk::{
+    Evidence, Instant, Out, Severity, Visit,
+    cause::Verdict,
+    standing::{self, About},
+};
 
 use crate::settings::{FAILS_MAX, Settings};
 
@@ -26,13 +30,13 @@ pub struct Behind {
     standing: standing::Standing,
 }
 
-fn kind(scope: &str) -> standing::Kind<'_> {
+fn kind(scope: About<'_>) -> standing::Kind<'_> {
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
 impl Behind {
     /// `pos.app.state`: what it has and what is wanted. Fields that are not there say nothing.
-    pub fn state(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn state(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let short = |text: &&str| text.len() <= NAME_BYTES_MAX;
         if let Some((version, wanted)) = visit.version().filter(short).zip(visit.min_version().filter(short)) {
             self.version = older(version, wanted).then(|| (version.to_owned(), wanted.to_owned()));
@@ -57,7 +61,7 @@ impl Behind {
     }
 
     /// A payment or a connection failed in a way that speaks of it.
-    pub fn failed(&mut self, settings: &Settings, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn failed(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let from = visit.when() - settings.fails_window_ms;
         self.fails.retain(|(when, ..)| *when > from);
         if self.fails.len() == FAILS_MAX as usize {
@@ -68,7 +72,7 @@ impl Behind {
         self.count(settings, scope, visit.at(), out);
     }
 
-    fn count(&mut self, settings: &Settings, scope: &str, now: Instant, out: &mut Out<'_>) {
+    fn count(&mut self, settings: &Settings, scope: About<'_>, now: Instant, out: &mut Out<'_>) {
         self.fails.retain(|(when, ..)| *when > now - settings.fails_window_ms);
         let lacks = self.lacks(now);
         if lacks.is_empty() || self.fails.len() < settings.fails_min as usize {
@@ -107,15 +111,13 @@ impl Behind {
 /// Whether a version is older than another: numbers between dots are compared as numbers, everything else as text.
 #[must_use]
 pub fn older(version: &str, than: &str) -> bool {
-    let parts = |text: &str| -> Vec<(u64, String)> {
-        text.split(['.', '-', '_'])
-            .map(|part| {
-                let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-                (part[..digits].parse().unwrap_or(0), part[digits..].to_owned())
-            })
-            .collect()
-    };
-    parts(version) < parts(than)
+    fn parts(text: &str) -> impl Iterator<Item = (u64, &str)> {
+        text.split(['.', '-', '_']).map(|part| {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            (part[..digits].parse().unwrap_or(0), &part[digits..])
+        })
+    }
+    version != than && parts(version).lt(parts(than))
 }
 
 #[cfg(test)]

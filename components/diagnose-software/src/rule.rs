@@ -5,6 +5,7 @@ use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Updated, Visit,
     cause::Verdict,
     evidence::{Collector, Kind},
+    standing::About,
 };
 
 use crate::{behind::Behind, settings::Settings};
@@ -33,7 +34,7 @@ impl Rule for DiagnoseSoftware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [&'static str] =
         &["pos.payment.response", "pos.app.state", "pos.net.sample", "pos.batch.result", "pos.finding.raised"];
     const FIELDS: &'static [FieldId] = &[
@@ -68,26 +69,36 @@ impl Rule for DiagnoseSoftware {
         Ok(Self { settings })
     }
 
+    /// Nearly every answer and every sample of the line.
+    fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
+        let nothing = match visit.event() {
+            "pos.payment.response" => self.codes(visit).next().is_none(),
+            "pos.net.sample" => visit.tls_error().is_none(),
+            _ => false,
+        };
+        nothing && Collector::knows(state, visit.key_piece(), visit)
+    }
+
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
-        let mut till = state.take().unwrap_or_default();
-        till.collector.learn(visit.key(), visit, out);
-        let scope = format!("terminal:{}", visit.key());
+        let till = state.get_or_insert_default();
+        till.collector.learn(visit.key_piece(), visit, out);
+        let scope = About::terminal(visit.key());
         match visit.event() {
-            "pos.payment.response" => self.answered(&mut till, &scope, visit, out),
-            "pos.app.state" => self.app(&mut till, &scope, visit, out),
-            "pos.net.sample" => self.connection(&mut till, &scope, visit, out),
+            "pos.payment.response" => self.answered(till, scope, visit, out),
+            "pos.app.state" => self.app(till, scope, visit, out),
+            "pos.net.sample" => self.connection(till, scope, visit, out),
             "pos.batch.result" => {
                 if visit.state() == Some("unbalanced") {
-                    self.sign(&mut till, visit, ("S2", "batch", 60));
+                    self.sign(till, visit, ("S2", "batch", 60));
                 }
                 if visit.code().is_some_and(|code| holds(&self.settings.ledger_codes, code)) {
-                    self.sign(&mut till, visit, ("S2", "code", 60));
+                    self.sign(till, visit, ("S2", "code", 60));
                 }
             }
-            _ => self.raised(&mut till, visit, out),
+            _ => self.raised(till, visit, out),
         }
         out.wake_first([till.collector.due()]);
-        *state = Some(till).filter(|till| *till != State::default());
+        state.take_if(|till| *till == State::default());
     }
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
@@ -115,24 +126,28 @@ impl DiagnoseSoftware {
         till.collector.sign(&self.settings.evidence, visit, Kind { cause, what, percent }, None);
     }
 
-    fn answered(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
-        let (Some("host"), Some(code)) = (visit.leg(), visit.code()) else { return };
-        for (cause, codes) in [
+    fn answered(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+        for cause in self.codes(visit) {
+            self.sign(till, visit, (cause, "code", 60));
+            if cause == "S4" {
+                till.behind.failed(&self.settings, scope, visit, out);
+            }
+        }
+    }
+
+    /// The causes that the host's code speaks for.
+    fn codes(&self, visit: &Visit<'_>) -> impl Iterator<Item = &'static str> {
+        let code = visit.code().filter(|_| visit.leg() == Some("host"));
+        let known = [
             ("S1", &self.settings.mac_codes),
             ("S2", &self.settings.ledger_codes),
             ("S3", &self.settings.interface_codes),
             ("S4", &self.settings.config_codes),
-        ] {
-            if holds(codes, code) {
-                self.sign(till, visit, (cause, "code", 60));
-            }
-        }
-        if holds(&self.settings.config_codes, code) {
-            till.behind.failed(&self.settings, scope, visit, out);
-        }
+        ];
+        known.into_iter().filter(move |(_, codes)| code.is_some_and(|code| holds(codes, code))).map(|(cause, _)| cause)
     }
 
-    fn app(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn app(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         till.behind.state(&self.settings, scope, visit, out);
         if till.behind.is_behind(visit.at()) {
             self.sign(till, visit, ("S4", "behind", 30));
@@ -152,7 +167,7 @@ impl DiagnoseSoftware {
         }
     }
 
-    fn connection(&self, till: &mut State, scope: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn connection(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
         let Some(error) = visit.tls_error() else { return };
         if speaks(&self.settings.protocol_words, error) {
             self.sign(till, visit, ("S3", "refused", 60));

@@ -5,6 +5,7 @@
 
 pub mod judge;
 mod life;
+pub mod members;
 pub mod peers;
 pub mod rule;
 pub mod scan;

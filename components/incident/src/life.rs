@@ -4,8 +4,9 @@ use tillwatch_sdk::Instant;
 
 use crate::{
     judge::{MAINTENANCE, Verdict},
+    members::Members,
     scan::{self, Family},
-    state::{Open, Region, Waiting, entry, member, word_of},
+    state::{Open, Region, Waiting, entry, word_of},
 };
 
 /// Percent below which an incident may be explained by a wider one of another cause.
@@ -30,7 +31,7 @@ pub(crate) fn opened(region: &mut Region, scope: String, family: Family, verdict
         said_at: now,
         changed: false,
         maintenance: false,
-        members: Vec::new(),
+        members: Members::default(),
         ended: Vec::new(),
         shared: Vec::new(),
         inhibits: Vec::new(),
@@ -124,7 +125,7 @@ pub(crate) fn add(open: &mut Open, joined: Waiting, now: Instant, room: bool) {
     open.changed = true;
     open.shared.retain(|scope| joined.within(scope) && word_of(scope) != word_of(&open.scope));
     if room {
-        open.members.push(member(joined.finding()));
+        open.members.add(joined.finding());
     }
     if open.cause == "undetermined" {
         open.undecided.push(joined);

@@ -14,7 +14,7 @@ use crate::{
     settings::{Planned, Settings},
     state::{
         Announced, Cohort, ENDED_MAX, Gathering, INCIDENTS_MAX, MEMBERS_MAX, Open, Region, WAITING_MAX, Waiting, entry,
-        member, word_of,
+        word_of,
     },
     upkeep, words,
 };
@@ -40,7 +40,7 @@ impl Rule for IncidentRule {
     const ID: &'static str = "incident";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Region;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [&'static str] =
         &[evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
     const FIELDS: &'static [FieldId] = &[FieldId::DATA];
@@ -166,9 +166,7 @@ fn known(kind: &str) -> bool {
 fn ends(region: &mut Region, ended: &Ended) {
     region.waiting.retain(|waiting| waiting.finding() != ended.finding);
     for open in &mut region.incidents {
-        let gone = member(&ended.finding);
-        if let Some(index) = open.members.iter().position(|known| *known == gone) {
-            open.members.swap_remove(index);
+        if open.members.remove(&ended.finding) {
             let told = |how: &str| open.ended.iter().any(|(known, _)| known == how);
             let fits = ended.resolution.len() <= 32 && (open.ended.len() < ENDED_MAX || told(&ended.resolution));
             let how = if fits { ended.resolution.as_str() } else { "other" };

@@ -9,6 +9,7 @@ use tillwatch_sdk::{
 };
 
 use crate::{
+    members::Members,
     peers::Peers,
     signs::Signs,
     tally::{Tally, WINDOW_MS},
@@ -227,8 +228,8 @@ pub struct Open {
     pub changed: bool,
     /// Announced.
     pub maintenance: bool,
-    /// Findings that are not over, by a hash.
-    pub members: Vec<u64>,
+    /// Findings that are not over.
+    pub members: Members,
     /// How the others ended.
     pub ended: Vec<(String, u64)>,
     /// Scopes, other than its own, that every member was part of: what may explain it.
@@ -309,12 +310,6 @@ pub fn entry<K: PartialEq, N: Default>(list: &mut Vec<(K, N)>, key: K) -> &mut N
     &mut list[index].1
 }
 
-/// A finding's name in [`Open::members`]: the first half of its id.
-#[must_use]
-pub fn member(finding: &str) -> u64 {
-    finding.bytes().take(16).fold(0, |sum, letter| (sum << 4) | u64::from(letter.wrapping_sub(b'a') & 15))
-}
-
 impl Region {
     /// Nothing is remembered. A comparison with the default would cost 3 KB of the component.
     #[must_use]
@@ -372,7 +367,7 @@ impl Region {
             }
             return false;
         }
-        if self.incidents.iter().any(|incident| incident.members.contains(&member(&stuck.finding))) {
+        if self.incidents.iter().any(|incident| incident.members.has(&stuck.finding)) {
             return false;
         }
         self.waiting.push(Waiting::new(stuck, at));

@@ -74,6 +74,14 @@ pub trait Rule: Sized {
     /// What is wrong with the settings, for a person, beginning with the path of the key: the rule is then not loaded.
     fn new(settings: Self::Settings) -> Result<Self, String>;
 
+    /// Whether an event certainly changes nothing and says nothing, judged by the state as it is stored; empty where there is none. Then it is not
+    /// even read, and the wake-up stays: for events of which nearly all are like this. No is always right, and what is judged here must be what
+    /// [`Rule::on_event`] would do: [`native::Thorough`] holds that.
+    fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
+        let _ = (visit, state);
+        false
+    }
+
     /// One event. A state of `None` at the end is forgotten, and the wake-up with it.
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Self::State>, out: &mut Out<'_>);
 

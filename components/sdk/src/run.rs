@@ -63,11 +63,16 @@ fn one<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts
 
 fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Result<Verdict, String> {
     let before = visit.piece(0);
+    let event = matches!(visit.visit.trigger, Trigger::Event(_));
+    if event && rule.ignores(visit, before) {
+        return Ok(Verdict { state: Change::Keep, wake: Wake::Keep });
+    }
     let mut state = if before.is_empty() { None } else { Some(R::State::read(before)?) };
     let mut out = Out::new(index, &mut verdicts.actions);
-    match visit.visit.trigger {
-        Trigger::Timer => rule.on_wake(visit, &mut state, &mut out),
-        Trigger::Event(_) => rule.on_event(visit, &mut state, &mut out),
+    if event {
+        rule.on_event(visit, &mut state, &mut out);
+    } else {
+        rule.on_wake(visit, &mut state, &mut out);
     }
     let Out { wake, failed, .. } = out;
     if let Some(reason) = failed {
@@ -96,8 +101,8 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
     Ok(Verdict { state: change, wake: wake.unwrap_or(Wake::Keep) })
 }
 
-/// Whether two states are the same. Words at a time: `==` compares bytes one by one in WebAssembly, and a region's state has tens of thousands.
-fn same(one: &[u8], other: &[u8]) -> bool {
+/// Whether two pieces are the same. Words at a time: `==` compares bytes one by one in WebAssembly, and a region's state has tens of thousands.
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     let ((ones, one_rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     one.len() == other.len()
         && ones.iter().zip(others).all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))

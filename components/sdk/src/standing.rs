@@ -1,5 +1,7 @@
 //! A finding of a rule's own that stands until it is over: raised once, updated when the verdict changes, cleared once.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 use tillwatch_wit::{
     contract::{Cleared, Evidence, Finding, Severity, Updated},
@@ -8,6 +10,35 @@ use tillwatch_wit::{
 
 use crate::{Out, cause::Verdict};
 
+/// What a finding is about: a word and an id, as in `terminal:T0000123`. It is put together only where something is said.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The scope's word.
+    pub word: &'static str,
+    /// The id.
+    pub id: &'a str,
+}
+
+impl<'a> About<'a> {
+    /// A terminal.
+    #[must_use]
+    pub fn terminal(id: &'a str) -> Self {
+        Self { word: "terminal", id }
+    }
+
+    /// An operator.
+    #[must_use]
+    pub fn operator(id: &'a str) -> Self {
+        Self { word: "operator", id }
+    }
+}
+
+impl Display for About<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.word, self.id)
+    }
+}
+
 /// What a standing finding is.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind<'a> {
@@ -15,8 +46,8 @@ pub struct Kind<'a> {
     pub rule: &'static str,
     /// The finding's kind.
     pub kind: &'static str,
-    /// What it is about, as in `terminal:T0000123`.
-    pub scope: &'a str,
+    /// What it is about.
+    pub scope: About<'a>,
     /// How bad.
     pub severity: Severity,
 }
@@ -39,14 +70,14 @@ impl Standing {
     /// Says so: raises it, or tells of another verdict than the last. A verdict of the same cause that is less sure is not told: what was once
     /// seen was seen.
     pub fn say(&mut self, kind: Kind<'_>, verdict: &Verdict, evidence: Vec<Evidence>, out: &mut Out<'_>) {
-        let (word, id) = kind.scope.split_once(':').unwrap_or(("", kind.scope));
+        let About { word, id } = kind.scope;
         let (en, zh) = words(word);
         let details = verdict.details((&format!("{en}{id}"), &format!("{zh}{id}")));
         match &self.said {
             None => {
                 self.times = self.times.saturating_add(1);
                 out.raise(Finding {
-                    scope: Some(kind.scope.to_owned()),
+                    scope: Some(kind.scope.to_string()),
                     generation: self.times,
                     evidence,
                     details,
@@ -54,7 +85,7 @@ impl Standing {
                 });
             }
             Some((cause, percent)) if cause != verdict.cause || *percent < verdict.percent => {
-                let finding = ids::finding(kind.rule, kind.kind, kind.scope, "");
+                let finding = ids::finding(kind.rule, kind.kind, &kind.scope.to_string(), "");
                 out.update(Updated { finding, severity: Some(kind.severity), evidence, details });
             }
             Some(_) => return,
@@ -65,7 +96,7 @@ impl Standing {
     /// It is over, if it stood.
     pub fn over(&mut self, kind: Kind<'_>, resolution: &str, out: &mut Out<'_>) {
         if self.said.take().is_some() {
-            out.clear(Cleared { scope: Some(kind.scope.to_owned()), ..Cleared::new(kind.kind, resolution) });
+            out.clear(Cleared { scope: Some(kind.scope.to_string()), ..Cleared::new(kind.kind, resolution) });
         }
     }
 }

@@ -1,15 +1,67 @@
 //! A few texts in one piece, for states that are read and written at every visit: a text of its own is made and dropped each time.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Texts that one piece holds.
 pub const TEXTS_MAX: usize = 12;
 
 /// See the module. What was not set is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
-    all: String,
+    all: Vec<u8>,
     ends: [u32; TEXTS_MAX],
+}
+
+/// How they are written: lengths up to the last that is not empty, one byte each or 255 and four, and the texts.
+#[derive(Serialize, Deserialize)]
+struct Packed<'a> {
+    #[serde(with = "serde_bytes")]
+    lengths: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    all: &'a [u8],
+}
+
+/// Stands as the length of a text that has four bytes more for it.
+const LONG: u8 = u8::MAX;
+
+/// Texts as they lie in a stored state.
+pub(crate) struct Lent<'a> {
+    all: &'a [u8],
+    ends: [u32; TEXTS_MAX],
+}
+
+impl<'a> Lent<'a> {
+    /// Of a state that begins with texts; none where it does not.
+    pub(crate) fn beginning(state: &'a [u8]) -> Option<Self> {
+        Self::of(&postcard::take_from_bytes(state).ok()?.0)
+    }
+
+    fn of(packed: &Packed<'a>) -> Option<Self> {
+        let (mut ends, mut end, mut rest, mut count) = ([0; TEXTS_MAX], 0_u32, packed.lengths, 0);
+        while let Some((&length, behind)) = rest.split_first() {
+            rest = behind;
+            let length = if length == LONG {
+                let (length, behind) = rest.split_first_chunk()?;
+                rest = behind;
+                u32::from_le_bytes(*length)
+            } else {
+                u32::from(length)
+            };
+            end = end.checked_add(length)?;
+            *ends.get_mut(count)? = end;
+            count += 1;
+        }
+        ends[count..].fill(end);
+        (packed.all.len() == end as usize).then_some(Self { all: packed.all, ends })
+    }
+
+    pub(crate) fn bytes(&self, index: usize) -> &'a [u8] {
+        &self.all[start(&self.ends, index)..self.ends[index] as usize]
+    }
+}
+
+fn start(ends: &[u32; TEXTS_MAX], index: usize) -> usize {
+    index.checked_sub(1).map_or(0, |before| ends[before] as usize)
 }
 
 impl Texts {
@@ -30,7 +82,7 @@ impl Texts {
     /// From [`TEXTS_MAX`] on.
     #[must_use]
     pub fn get(&self, index: usize) -> &str {
-        &self.all[self.start(index)..self.ends[index] as usize]
+        std::str::from_utf8(self.bytes(index)).expect("invariant: what is set or read is text")
     }
 
     /// The same without a look at what its bytes mean.
@@ -39,7 +91,7 @@ impl Texts {
     /// As [`Texts::get`].
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
-        &self.all.as_bytes()[self.start(index)..self.ends[index] as usize]
+        &self.all[start(&self.ends, index)..self.ends[index] as usize]
     }
 
     /// Sets one of them.
@@ -47,22 +99,64 @@ impl Texts {
     /// # Panics
     /// As [`Texts::get`], and where all of them have more than 4 GiB.
     pub fn set(&mut self, index: usize, text: &str) {
-        let (start, before) = (self.start(index), self.ends[index]);
-        self.all.replace_range(start..before as usize, text);
-        let end = u32::try_from(start + text.len()).expect("texts of a state are far smaller");
+        let (start, before, length) = (start(&self.ends, index), self.ends[index], self.all.len());
+        let end = start + text.len();
+        let behind = before as usize..length;
+        let now = end + behind.len();
+        if now > length {
+            self.all.resize(now, 0);
+        }
+        self.all.copy_within(behind, end);
+        self.all.truncate(now);
+        self.all[start..end].copy_from_slice(text.as_bytes());
+        let end = u32::try_from(end).expect("texts of a state are far smaller");
         for later in &mut self.ends[index..] {
             *later = *later - before + end;
         }
     }
+}
 
-    fn start(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut lengths = [0; 5 * TEXTS_MAX];
+        let (mut written, mut wanted, mut before) = (0, 0, 0);
+        for end in self.ends {
+            let length = end - before;
+            before = end;
+            match u8::try_from(length) {
+                Ok(short) if short != LONG => {
+                    lengths[written] = short;
+                    written += 1;
+                }
+                _ => {
+                    lengths[written] = LONG;
+                    lengths[written + 1..written + 5].copy_from_slice(&length.to_le_bytes());
+                    written += 5;
+                }
+            }
+            if length > 0 {
+                wanted = written;
+            }
+        }
+        Packed { lengths: &lengths[..wanted], all: &self.all }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let lent = Lent::of(&Packed::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("no texts"))?;
+        let whole = lent.all.is_ascii() || (0..TEXTS_MAX).all(|index| std::str::from_utf8(lent.bytes(index)).is_ok());
+        if !whole {
+            return Err(D::Error::custom("texts that are no UTF-8"));
+        }
+        Ok(Self { all: lent.all.to_vec(), ends: lent.ends })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TEXTS_MAX, Texts};
+    use super::{Lent, TEXTS_MAX, Texts};
+    use crate::{decode_state, encode_state};
 
     #[test]
     fn a_text_that_changes_leaves_the_others_as_they_are() {
@@ -76,5 +170,43 @@ mod tests {
             assert_eq!(texts.bytes(index), model[index].as_bytes());
         }
         assert_eq!(Texts::of(model.iter().map(String::as_str)), texts);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_is_lent_as_it_lies() {
+        for lengths in [
+            [0; TEXTS_MAX],
+            [3; TEXTS_MAX],
+            std::array::from_fn(|index| index * 80),
+            [0, 254, 255, 256, 0, 0, 70_000, 1, 0, 0, 0, 0],
+        ] {
+            let owned = lengths.map(|length| "x".repeat(length));
+            let texts = Texts::of(owned.iter().map(String::as_str));
+            let mut state = encode_state(&texts).expect("is written");
+            assert_eq!(decode_state(&state), Ok(texts));
+            state.extend_from_slice(b"and more");
+            let lent = Lent::beginning(&state).expect("it begins with texts");
+            assert!((0..TEXTS_MAX).all(|index| lent.bytes(index) == owned[index].as_bytes()), "{lengths:?}");
+        }
+        assert_eq!(encode_state(&Texts::default()), Ok(vec![0, 0]));
+    }
+
+    #[test]
+    fn what_no_texts_were_written_as_is_an_error() {
+        let state = encode_state(&Texts::of(["a", "bc", &"d".repeat(300)])).expect("is written");
+        for length in 0..state.len() {
+            assert!(decode_state::<Texts>(&state[..length]).is_err(), "cut to {length} bytes");
+        }
+        for place in 0..state.len().min(20) {
+            for byte in 0..=u8::MAX {
+                let mut state = state.clone();
+                state[place] = byte;
+                if let Ok(texts) = decode_state::<Texts>(&state) {
+                    (0..TEXTS_MAX).for_each(|index| assert!(texts.get(index).len() <= state.len()));
+                }
+            }
+        }
+        assert!(decode_state::<Texts>(&[14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, b'x']).is_err(), "too many");
+        assert!(decode_state::<Texts>(&[1, 1, 1, 0xff]).is_err(), "no UTF-8");
     }
 }

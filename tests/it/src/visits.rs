@@ -63,10 +63,15 @@ const KINDS: &[&str] =
     &["not-printed", "approved-undelivered", "no-answer", "not-shown", "unresolved", "reversal-missing"];
 const TRANSACTIONS: &[&str] = &["A01:M1:T1:000017:003021", "A01:M1:T1:000017:003022"];
 const RAILS: &[&str] = &["card", "wechat", "alipay", "unionpay-qr", "other"];
+/// The host's, of which rules of diagnosis know all but the first.
+const CODES: &[&str] = &["00", "91", "A0", "95", "30", "97"];
+const TLS_ERRORS: &[&str] = &["certificate has expired", "protocol version", "connection reset"];
+const HOMES: &[&str] = &["home"];
 const LEGS: &[&str] = &["host", "terminal"];
 const OUTCOMES: &[&str] = &["approved", "approved", "declined", "pending", "unknown", "partial"];
 
 /// A rule's keys, and time, which only goes on.
+#[derive(Clone)]
 pub struct Visits {
     random: ChaCha8Rng,
     descriptor: Descriptor,
@@ -97,6 +102,12 @@ impl Visits {
             visited: Vec::new(),
             now: 1_800_000_000_000,
         }
+    }
+
+    /// What is kept: states and wake-ups by key.
+    #[must_use]
+    pub fn kept(&self) -> (&BTreeMap<usize, Vec<u8>>, &BTreeMap<usize, i64>) {
+        (&self.states, &self.wakes)
     }
 
     /// Fills a batch with visits of so many distinct keys.
@@ -170,6 +181,19 @@ impl Visits {
                     FieldId::KIND => KINDS,
                     FieldId::SUBJECT | FieldId::TXN => TRANSACTIONS,
                     FieldId::LEG => LEGS,
+                    FieldId::CODE => CODES,
+                    FieldId::TLS_ERROR => TLS_ERRORS,
+                    // A till is seldom moved.
+                    FieldId::REGION
+                    | FieldId::SITE
+                    | FieldId::ACQUIRER
+                    | FieldId::HOST
+                    | FieldId::OPERATOR
+                    | FieldId::APP_VERSION
+                        if self.below(40) > 0 =>
+                    {
+                        HOMES
+                    }
                     FieldId::OUTCOME => OUTCOMES,
                     _ => WORDS,
                 };

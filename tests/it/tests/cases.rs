@@ -28,6 +28,12 @@ fn every_case_gives_what_it_expects() {
 }
 
 #[test]
+fn what_rules_ignore_changes_nothing() {
+    let make = Box::new(|setup: &_| Box::new(NativeRules::thorough(setup)) as _);
+    check(cases(), &mut InProcess { of: "thorough", way: Way::Batches(0), make }, false);
+}
+
+#[test]
 fn batches_do_not_matter() {
     [1, 2, 7, 64].into_iter().for_each(|size| native(Way::Batches(size)));
 }

@@ -1,4 +1,4 @@
-//! A rule answers the same as a component and as plain Rust.
+//! A rule answers the same as a component and as plain Rust, and what it ignores would have changed nothing.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use tillwatch_incident::IncidentRule;
 use tillwatch_it::machine;
 use tillwatch_it::visits::Visits;
 use tillwatch_sdk::Rule;
-use tillwatch_sdk::native::{Component, Native};
+use tillwatch_sdk::native::{Component, Native, Thorough};
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
 
@@ -34,6 +34,8 @@ fn host<R: Rule>() -> Host {
 fn answers_the_same<R: Rule>() {
     let mut wasm = host::<R>();
     let mut native = Native::<R>::with_settings("{}").expect("takes its defaults");
+    let mut thorough = Native::<Thorough<R>>::with_settings("{}").expect("takes its defaults");
+    let mut looked = Verdicts::default();
     assert_eq!(wasm.descriptors(), [native.describe()]);
     let (mut batch, mut answer, mut verdicts) = (Batch::default(), Answer::default(), Verdicts::default());
     let (mut actions, mut states) = (0, 0);
@@ -46,7 +48,12 @@ fn answers_the_same<R: Rule>() {
             native.process(&batch, &mut verdicts);
             assert_eq!(answer.faults, [], "seed {seed}, call {call}");
             assert_eq!(answer.verdicts, verdicts, "seed {seed}, call {call}");
+            thorough.process(&batch, &mut looked);
+            assert_eq!(looked.actions, verdicts.actions, "seed {seed}, call {call}");
+            let mut other = visits.clone();
+            other.keep(&looked);
             visits.keep(&verdicts);
+            assert_eq!(other.kept(), visits.kept(), "seed {seed}, call {call}");
             actions += verdicts.actions.len();
             states += verdicts.states.len();
         }

@@ -94,7 +94,7 @@ fn full_open(region: &mut Region, number: usize, members: usize) -> Open {
     open.runner_up = Some("maintenance".to_owned());
     open.money = (0..8).map(|of| (format!("{of:0>width$}", width = state::TEXT_BYTES_MAX), i64::MAX)).collect();
     open.evidence = (0..8).map(|of| ("e".repeat(64), name("event", of), T0)).collect();
-    open.members = vec![u64::MAX; members];
+    (0..members).for_each(|of| open.members.add(&format!("p{of:0>15}")));
     open.ended = (0..=state::ENDED_MAX).map(|of| (format!("{of:0>32}"), u64::MAX)).collect();
     open.shared = Cohort::of(&full_stuck(number).cohorts).0;
     open.inhibits = (0..2 * state::INCIDENTS_MAX)

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::{Census, Cohorts, Sign};
-use crate::{Out, Texts, Visit};
+use crate::{Out, Texts, Visit, run::same, texts::Lent};
 
 /// What a rule declares in its `FIELDS` so that a [`Collector`] learns the cohorts; beside them `id`, for the events that signs name.
 pub const FIELDS: [FieldId; 6] =
     [FieldId::REGION, FieldId::SITE, FieldId::ACQUIRER, FieldId::HOST, FieldId::OPERATOR, FieldId::APP_VERSION];
+
+/// Names that a collector keeps: the terminal's, and one for each of [`FIELDS`].
+const NAMES: usize = 1 + FIELDS.len();
 
 /// Signs of one interval; of more, those that came first stay.
 pub const SIGNS_MAX: usize = 24;
@@ -82,7 +85,7 @@ struct Open {
     signs: Vec<Seen>,
 }
 
-/// Collects evidence of one terminal in a rule's state.
+/// Collects evidence of one terminal in a rule's state. It is the first field of that: [`Collector::knows`] looks for it there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collector {
     /// Names of cohorts: terminal, region, site, acquirer, host, operator, version.
@@ -91,23 +94,26 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// Whether the collector at the beginning of a state, as it is stored, would learn nothing of an event: for [`Rule::ignores`](crate::Rule::ignores).
+    #[must_use]
+    pub fn knows(state: &[u8], terminal: &[u8], visit: &Visit<'_>) -> bool {
+        Lent::beginning(state).is_some_and(|names| {
+            said(terminal, visit).iter().enumerate().all(|(index, name)| !is_news(name, names.bytes(index)))
+        })
+    }
+
     /// Learns the cohorts from an event's common fields; the host is the last one of which a gateway told. What was collected in the company
-    /// before is told first, so that each record speaks of one. `terminal` is empty for events that are about none.
-    pub fn learn(&mut self, terminal: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
-        let said = [
-            terminal.as_bytes(),
-            visit.piece_of(FieldId::REGION),
-            visit.piece_of(FieldId::SITE),
-            visit.piece_of(FieldId::ACQUIRER),
-            visit.piece_of(FieldId::HOST),
-            visit.piece_of(FieldId::OPERATOR),
-            visit.piece_of(FieldId::APP_VERSION),
-        ];
+    /// before is told first, so that each record speaks of one. `terminal` is its id as it came; empty for events that are about none.
+    ///
+    /// # Panics
+    /// Where a name is no UTF-8: the host hands on none.
+    pub fn learn(&mut self, terminal: &[u8], visit: &Visit<'_>, out: &mut Out<'_>) {
+        let said = said(terminal, visit);
         let (mut news, mut moved) = (false, false);
         // Most events say what is known; bytes are compared, and what is the same is no text again.
-        let differs: [bool; 7] = std::array::from_fn(|index| {
+        let differs: [bool; NAMES] = std::array::from_fn(|index| {
             let (name, known) = (said[index], self.names.bytes(index));
-            let differs = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != known;
+            let differs = is_news(name, known);
             (news, moved) = (news | differs, moved | (differs && !known.is_empty()));
             differs
         });
@@ -176,10 +182,9 @@ impl Collector {
         value: Option<i64>,
     ) {
         let open = self.open(if count > 0 { pace.interval_ms } else { pace.calm_ms }, visit);
-        let index = match open
-            .signs
-            .binary_search_by(|Seen { texts, .. }| (texts.get(0), texts.get(1)).cmp(&(kind.cause, kind.what)))
-        {
+        let index = match open.signs.binary_search_by(|Seen { texts, .. }| {
+            (texts.bytes(0), texts.bytes(1)).cmp(&(kind.cause.as_bytes(), kind.what.as_bytes()))
+        }) {
             Ok(index) => index,
             Err(_) if open.signs.len() == SIGNS_MAX || kind.what.len() > NAME_BYTES_MAX => return,
             Err(index) => {
@@ -194,7 +199,7 @@ impl Collector {
         seen.of = seen.of.saturating_add(of);
         seen.value = seen.value.max(value);
         if count > 0
-            && seen.texts.get(2).is_empty()
+            && seen.texts.bytes(2).is_empty()
             && let Some(id) = visit.id().filter(|id| id.len() <= NAME_BYTES_MAX)
         {
             seen.texts.set(2, visit.event());
@@ -246,6 +251,17 @@ impl Collector {
         open.due = open.due.min(at.saturating_add(within_ms));
         open
     }
+}
+
+/// What an event says of who it is about, in the order of a collector's names.
+fn said<'a>(terminal: &'a [u8], visit: &Visit<'a>) -> [&'a [u8]; NAMES] {
+    let [region, site, acquirer, host, operator, app_version] = FIELDS.map(|field| visit.piece_of(field));
+    [terminal, region, site, acquirer, host, operator, app_version]
+}
+
+/// Whether a name is another than is known, and can be kept.
+fn is_news(name: &[u8], known: &[u8]) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !same(name, known)
 }
 
 /// What would be at fault by a cause: the site by its line and its ledger, the host, the version, the operator, and the terminal by everything

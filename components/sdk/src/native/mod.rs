@@ -3,10 +3,12 @@
 mod data;
 mod key;
 mod said;
+mod thorough;
 
 pub use data::data;
 pub use key::Key;
 pub use said::said;
+pub use thorough::Thorough;
 
 use tillwatch_wit::contract::{Batch, Descriptor, Instant, Trigger, Verdicts, Visit};
 

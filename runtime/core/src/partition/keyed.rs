@@ -211,6 +211,12 @@ impl Keyed {
             None => self.insert(rule, terminal, key(), state.unwrap_or_default()),
         };
         let slot = &mut self.slots[number as usize];
+        // Rules say their wake-up at every visit, mostly the one that stands: what is as it was is no change, and nothing for the changelog.
+        let state = state.filter(|state| *state != slot.state());
+        let wake = wake.filter(|wake| *wake != slot.wake);
+        if state.is_none() && wake.is_none() {
+            return;
+        }
         let old = state.map(|state| {
             let start = self.old.len();
             self.old.extend_from_slice(slot.state());

@@ -13,7 +13,8 @@ use tillwatch::{
 };
 use tillwatch_bench::{
     figure::{Figure, Reach, Teller, percentile},
-    machine::{components, resident_bytes, timed},
+    machine::{components, now, resident_bytes, timed},
+    traffic::{Records, Shape as Payments, Step},
 };
 use tillwatch_core::{
     Instant,
@@ -21,7 +22,7 @@ use tillwatch_core::{
     log::{RawRecord, Topic},
     output::{Data, Output},
     partition::{Body, Partition, Record},
-    rules::Rules,
+    rules::{Answer, Batch, Descriptor, Rules, Stalled},
     stage::{Passed, Stage},
 };
 use tillwatch_host::{Host, Loaded};
@@ -49,9 +50,12 @@ struct Options {
     /// Rules compiled into this program in place of components: for a profiler
     #[arg(long)]
     native: bool,
-    /// Only all rules together: for a profiler
+    /// Only all rules together, and what a visit to each takes: for a profiler
     #[arg(long)]
     together: bool,
+    /// The payments of the latency bench, so many a second, in place of the fleet; with `--together`
+    #[arg(long, requires = "together")]
+    payments_per_s: Option<u64>,
     /// Seconds of the fleet's day
     #[arg(long, default_value_t = 240)]
     seconds: u32,
@@ -78,10 +82,50 @@ impl Options {
     }
 }
 
+/// Rules, and the time that each takes.
+struct Watched {
+    rules: Box<dyn Rules>,
+    /// By rule, with its visits.
+    taken: Vec<(Duration, usize)>,
+}
+
+impl Watched {
+    fn new(rules: Box<dyn Rules>) -> Self {
+        let taken = vec![(Duration::ZERO, 0); rules.descriptors().len()];
+        Self { rules, taken }
+    }
+
+    fn ns_per_visit(&self) -> impl Iterator<Item = (String, f64, usize)> {
+        let of = |(rule, (taken, visits)): (&Descriptor, &(Duration, usize))| {
+            (rule.id.clone(), taken.as_nanos() as f64 / *visits as f64, *visits)
+        };
+        self.rules.descriptors().iter().zip(&self.taken).map(of)
+    }
+}
+
+impl Rules for Watched {
+    fn descriptors(&self) -> &[Descriptor] {
+        self.rules.descriptors()
+    }
+
+    fn process(&mut self, rule: usize, batch: &Batch, answer: &mut Answer) -> Result<(), Stalled> {
+        let began = now();
+        let result = self.rules.process(rule, batch, answer);
+        let (taken, visits) = &mut self.taken[rule];
+        *taken += began.elapsed();
+        *visits += batch.visits.len();
+        result
+    }
+
+    fn migrate(&mut self, rule: usize, version: u32, state: &[u8]) -> Result<Vec<u8>, String> {
+        self.rules.migrate(rule, version, state)
+    }
+}
+
 /// One partition of a stage with its rules.
 struct Running {
     partition: Partition,
-    rules: Box<dyn Rules>,
+    rules: Watched,
     records: Vec<Record>,
     changes: Vec<tillwatch_core::log::Change>,
     taken: Duration,
@@ -91,22 +135,23 @@ struct Running {
 impl Running {
     fn new(options: &Options, config: &Config, loaded: &[Arc<Loaded>], stage: Stage) -> Self {
         let loaded = rules::of_stage(loaded, stage);
-        let mut rules: Box<dyn Rules> = if options.native {
+        let rules: Box<dyn Rules> = if options.native {
             let ids: Vec<&str> = loaded.iter().map(|rule| rule.descriptor().id.as_str()).collect();
             Box::new(NativeRules::built_in(&ids))
         } else {
             Box::new(Host::new(&loaded).unwrap_or_else(|error| panic!("{error}")))
         };
+        let mut rules = Watched::new(rules);
         let settings = wiring::settings_of(config, stage);
         let mut partition = Partition::new(0, settings, rules.descriptors()).expect("the rules fit together");
-        partition.resume(None, &mut *rules).expect("there is nothing to migrate");
+        partition.resume(None, &mut rules).expect("there is nothing to migrate");
         Self { partition, rules, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO, written: 0 }
     }
 
     /// What has come so far: order, rules, state, timers, outputs and changes.
     fn step(&mut self, out: &mut Vec<Output>) -> Duration {
         let ((), took) = timed(|| {
-            self.partition.step(&mut self.records, &mut *self.rules, out).expect("no stall");
+            self.partition.step(&mut self.records, &mut self.rules, out).expect("no stall");
             self.partition.changes(&mut self.changes);
         });
         self.written += self.changes.len() as u64;
@@ -124,6 +169,7 @@ struct Done {
     visits: u64,
     calls: u64,
     written: u64,
+    rules: Watched,
 }
 
 impl Done {
@@ -132,7 +178,42 @@ impl Done {
     }
 }
 
-/// Runs the fleet's events through the first stage, a second at a time; `told` gets the evidence of each with the watermark.
+/// Where events come from.
+enum Source {
+    Fleet { fleet: Box<Fleet>, start: Instant, decoder: Box<Decoder>, next: u64 },
+    Payments { records: Box<Records>, each_second: usize },
+}
+
+impl Source {
+    fn new(options: &Options, config: &Config) -> Self {
+        if let Some(payments_per_s) = options.payments_per_s {
+            let shape = Payments { payments_per_s, ..Payments::default() };
+            let each_second = usize::try_from(payments_per_s).expect("a number of payments") * Step::ALL.len();
+            return Self::Payments { records: Box::new(Records::new(shape)), each_second };
+        }
+        let settings = wiring::settings(config);
+        let decoder = Box::new(Decoder::new(&settings.topic, &settings.limits));
+        let fleet = options.fleet();
+        let start = fleet.due().expect("a fleet has something to do");
+        Self::Fleet { fleet: Box::new(fleet), start, decoder, next: 0 }
+    }
+
+    /// The events of a second, counted from 1; how many there are.
+    fn fill(&mut self, second: Instant, records: &mut Vec<Record>) -> u64 {
+        match self {
+            Self::Fleet { fleet, start, decoder, next } => {
+                while let Some(emitted) = fleet.next(*start + second * SLICE_MS) {
+                    records.push(decoder.decode_line(*next, emitted.line.as_bytes()));
+                    *next += 1;
+                }
+            }
+            Self::Payments { records: source, each_second } => source.fill(*each_second, records),
+        }
+        records.len() as u64
+    }
+}
+
+/// Runs the events through the first stage, a second at a time; `told` gets the evidence of each with the watermark.
 fn first(
     options: &Options,
     config: &Config,
@@ -140,23 +221,24 @@ fn first(
     mut told: impl FnMut(Vec<Output>, Instant),
 ) -> Done {
     let mut running = Running::new(options, config, loaded, Stage::First);
-    let settings = wiring::settings(config);
-    let mut decoder = Decoder::new(&settings.topic, &settings.limits);
-    let mut fleet = options.fleet();
-    let start = fleet.due().expect("a fleet has something to do");
+    let mut source = Source::new(options, config);
     let mut events = 0;
     for second in 1..=Instant::from(options.seconds) {
-        while let Some(emitted) = fleet.next(start + second * SLICE_MS) {
-            running.records.push(decoder.decode_line(events, emitted.line.as_bytes()));
-            events += 1;
-        }
+        events += source.fill(second, &mut running.records);
         let mut out = Vec::new();
         running.step(&mut out);
         out.retain(|output| output.data.topic() == Topic::Evidence);
         told(out, running.partition.watermark());
     }
     let counters = running.partition.counters();
-    Done { events, taken: running.taken, visits: counters.visits, calls: counters.calls, written: running.written }
+    Done {
+        events,
+        taken: running.taken,
+        visits: counters.visits,
+        calls: counters.calls,
+        written: running.written,
+        rules: running.rules,
+    }
 }
 
 /// The evidence as records of the second stage's log.
@@ -215,9 +297,17 @@ fn main() {
     let how = "every built-in rule of the first stage";
     tell("first-stage-ns-per-event".to_owned(), all.ns_per_event(), "ns", how);
     tell("first-stage-visits-per-call".to_owned(), all.visits as f64 / all.calls as f64, "visits", how);
+    if options.together {
+        for (rule, ns, visits) in all.rules.ns_per_visit().chain(later.rules.ns_per_visit()) {
+            tell(format!("{rule}-ns-per-visit"), ns, "ns", &format!("by the clock, {visits} visits"));
+        }
+    }
     let written = all.written as f64 / all.events as f64;
     tell("first-stage-changes-per-event".to_owned(), written, "records", "of the changelog, at one commit a second");
-    assert!(opened > 0 && told > 0, "the overloaded host is found: {opened} incidents, {told} payments told");
+    assert!(
+        options.payments_per_s.is_some() || opened > 0 && told > 0,
+        "the overloaded host is found: {opened} incidents, {told} payments told"
+    );
     waits.sort_by(f64::total_cmp);
     tell("evidence-per-1000-events".to_owned(), evidence as f64 * 1e3 / all.events as f64, "records", "all rules");
     let per_evidence = later.taken.as_nanos() as f64 / evidence as f64;

@@ -8,7 +8,10 @@ use tillwatch_diagnose_human::DiagnoseHuman;
 use tillwatch_diagnose_network::DiagnoseNetwork;
 use tillwatch_diagnose_software::DiagnoseSoftware;
 use tillwatch_incident::IncidentRule;
-use tillwatch_sdk::native::{Component, Native};
+use tillwatch_sdk::{
+    Rule,
+    native::{Component, Native, Thorough},
+};
 
 use super::Setup;
 
@@ -32,6 +35,18 @@ impl NativeRules {
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
         Self::of(setup.rules().iter().map(|rule| made(rule, &setup.settings(rule))).collect())
+    }
+
+    /// The same rules, which look at every event whatever they would ignore.
+    ///
+    /// # Panics
+    /// As [`NativeRules::new`].
+    #[must_use]
+    pub fn thorough(setup: &Setup) -> Self {
+        let thorough = |rule: &String| {
+            make::<Looking>(rule, &setup.settings(rule)).unwrap_or_else(|error| panic!("{rule}: {error}"))
+        };
+        Self::of(setup.rules().iter().map(thorough).collect())
     }
 
     /// The built-in rules of these ids, with their default settings.
@@ -58,20 +73,42 @@ impl NativeRules {
 }
 
 fn made(rule: &str, settings: &str) -> Box<dyn Component> {
-    make(rule, settings).unwrap_or_else(|error| panic!("{rule}: {error}"))
+    make::<AsItIs>(rule, settings).unwrap_or_else(|error| panic!("{rule}: {error}"))
 }
 
-fn make(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
-    Ok(match rule {
-        "correlate-payment" => Box::new(Native::<CorrelatePayment>::with_settings(settings)?),
-        "compensate" => Box::new(Native::<Compensate>::with_settings(settings)?),
-        "diagnose-network" => Box::new(Native::<DiagnoseNetwork>::with_settings(settings)?),
-        "diagnose-hardware" => Box::new(Native::<DiagnoseHardware>::with_settings(settings)?),
-        "diagnose-software" => Box::new(Native::<DiagnoseSoftware>::with_settings(settings)?),
-        "diagnose-human" => Box::new(Native::<DiagnoseHuman>::with_settings(settings)?),
-        "incident" => Box::new(Native::<IncidentRule>::with_settings(settings)?),
-        _ => return Err("no such rule is built in".to_owned()),
-    })
+/// How a rule is run.
+trait Manner {
+    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String>;
+}
+
+struct AsItIs;
+
+impl Manner for AsItIs {
+    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String> {
+        Ok(Box::new(Native::<R>::with_settings(settings)?))
+    }
+}
+
+/// At every event.
+struct Looking;
+
+impl Manner for Looking {
+    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String> {
+        Ok(Box::new(Native::<Thorough<R>>::with_settings(settings)?))
+    }
+}
+
+fn make<M: Manner>(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
+    match rule {
+        "correlate-payment" => M::made::<CorrelatePayment>(settings),
+        "compensate" => M::made::<Compensate>(settings),
+        "diagnose-network" => M::made::<DiagnoseNetwork>(settings),
+        "diagnose-hardware" => M::made::<DiagnoseHardware>(settings),
+        "diagnose-software" => M::made::<DiagnoseSoftware>(settings),
+        "diagnose-human" => M::made::<DiagnoseHuman>(settings),
+        "incident" => M::made::<IncidentRule>(settings),
+        _ => Err("no such rule is built in".to_owned()),
+    }
 }
 
 impl Rules for NativeRules {

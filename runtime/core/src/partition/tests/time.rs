@@ -135,6 +135,25 @@ fn a_duplicate_is_dropped_also_after_a_restart() {
 }
 
 #[test]
+fn a_state_and_a_wake_up_that_are_put_as_they_were_are_no_change() {
+    let steady: Script =
+        |_, _, _, _| Ok(Decision { state: Some(b"state".to_vec()), wake: Wake::At(T0 + 60_000), actions: Vec::new() });
+    let mut rules = pair();
+    rules.scripts[0] = steady;
+    let mut partition = partition(&settings(Limits::default()), &rules);
+    let mut states = |offset: i64, at: Instant| {
+        let mut records = vec![authorize(offset, at, "T1", 1), tick(offset + 1, at + 600)];
+        partition.step(&mut records, &mut rules, &mut Vec::new()).expect("no stall");
+        let mut changes = Vec::new();
+        partition.changes(&mut changes);
+        (changes.iter().filter(|change| change.key.starts_with(b"s")).count(), partition.counters().visits)
+    };
+    assert_eq!(states(0, T0), (1, 1));
+    assert_eq!(states(2, T0 + 1_000), (0, 2), "nothing is new");
+    assert_eq!(partition.next_deadline(), Some(T0 + 60_000));
+}
+
+#[test]
 fn state_of_another_version_is_migrated_or_refused() {
     let settings = settings(Limits::default());
     let mut rules = pair();
