@@ -7,6 +7,7 @@ pub mod judge;
 mod life;
 pub mod members;
 pub mod peers;
+pub mod queue;
 pub mod rule;
 pub mod scan;
 pub mod settings;

@@ -5,6 +5,7 @@ use tillwatch_sdk::Instant;
 use crate::{
     judge::{MAINTENANCE, Verdict},
     members::Members,
+    queue::Queue,
     scan::{self, Family},
     state::{Open, Region, Waiting, entry, word_of},
 };
@@ -37,7 +38,7 @@ pub(crate) fn opened(region: &mut Region, scope: String, family: Family, verdict
         inhibits: Vec::new(),
         inhibited_by: None,
         renamed: false,
-        undecided: Vec::new(),
+        undecided: Queue::default(),
         announced: 0,
         until: 0,
         mended: Vec::new(),

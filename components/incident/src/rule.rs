@@ -164,7 +164,9 @@ fn known(kind: &str) -> bool {
 
 /// A finding is over.
 fn ends(region: &mut Region, ended: &Ended) {
-    region.waiting.retain(|waiting| waiting.finding() != ended.finding);
+    if let Some(index) = region.waiting.iter().position(|waiting| waiting.is(&ended.finding)) {
+        region.waiting.remove(index);
+    }
     for open in &mut region.incidents {
         if open.members.remove(&ended.finding) {
             let told = |how: &str| open.ended.iter().any(|(known, _)| known == how);
@@ -182,9 +184,9 @@ fn ends(region: &mut Region, ended: &Ended) {
 impl IncidentRule {
     fn wake(&self, region: &Region, now: Instant, out: &mut Out<'_>) {
         let Settings { gather_ms, alone_ms, update_every_ms, quiet_ms, .. } = self.settings;
-        let unsure = region.waiting.iter().any(|waiting| now - waiting.at >= gather_ms && now - waiting.at < alone_ms)
+        let unsure = region.waiting.since().any(|at| now - at >= gather_ms && now - at < alone_ms)
             || region.incidents.iter().any(|open| !open.undecided.is_empty());
-        let waiting = region.waiting.iter().flat_map(|waiting| [waiting.at + gather_ms, waiting.at + alone_ms]);
+        let waiting = region.waiting.since().flat_map(|at| [at + gather_ms, at + alone_ms]);
         // By the clock and not from here on: evidence that comes all the time would put it off for ever.
         let waiting = waiting.chain(unsure.then_some((now.div_euclid(AGAIN_MS) + 1) * AGAIN_MS));
         let waiting = waiting.chain(region.gathering.as_ref().map(|gathering| gathering.since + upkeep::GATHER_MS));
@@ -316,8 +318,8 @@ impl IncidentRule {
         }
         if full {
             // The oldest have found no company.
-            let keep = region.waiting.len().min(WAITING_MAX / 2);
-            region.waiting.drain(..region.waiting.len() - keep);
+            let gone = region.waiting.len().saturating_sub(WAITING_MAX / 2);
+            region.waiting.drain(..gone);
         }
     }
 

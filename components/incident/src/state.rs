@@ -11,6 +11,7 @@ use tillwatch_sdk::{
 use crate::{
     members::Members,
     peers::Peers,
+    queue::{self, Queue},
     signs::Signs,
     tally::{Tally, WINDOW_MS},
 };
@@ -49,7 +50,7 @@ pub struct Region {
     /// Payments begun, by cohort.
     pub payments: Tally,
     /// Stuck payments that no incident explains yet.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Queue,
     /// By cause and what would be at fault.
     pub signs: Signs,
     /// What was announced.
@@ -84,7 +85,9 @@ impl Waiting {
     const CAUSE: usize = 4;
     const SCOPES: usize = 5;
 
-    fn new(stuck: &Stuck, at: Instant) -> Self {
+    /// Of a record that came then.
+    #[must_use]
+    pub fn new(stuck: &Stuck, at: Instant) -> Self {
         let cohort = Cohort::of(&stuck.cohorts);
         let own = [&stuck.finding, &stuck.kind, &stuck.txn, &stuck.currency, &stuck.cause];
         let texts = Texts::of(own.into_iter().chain(&cohort.0).map(String::as_str));
@@ -95,6 +98,12 @@ impl Waiting {
     #[must_use]
     pub fn finding(&self) -> &str {
         self.texts.get(0)
+    }
+
+    /// Whether its finding is this.
+    #[must_use]
+    pub fn is(&self, finding: &str) -> bool {
+        self.texts.bytes(0) == finding.as_bytes()
     }
 
     /// Kind of that.
@@ -135,7 +144,7 @@ impl Waiting {
     /// The scope of a word, as `site`.
     #[must_use]
     pub fn named(&self, word: &str) -> Option<&str> {
-        self.scopes().find(|scope| word_of(scope) == word)
+        self.scopes().find(|scope| scope.strip_prefix(word).is_some_and(|rest| rest.starts_with(':')))
     }
 }
 
@@ -241,7 +250,7 @@ pub struct Open {
     /// It was opened as `undetermined`, and is not by now.
     pub renamed: bool,
     /// Its payments, for as long as nothing explains them.
-    pub undecided: Vec<Waiting>,
+    pub undecided: Queue,
     /// How many announcements of it are not over.
     pub announced: u64,
     /// When the last of them ends, or has ended.
@@ -330,8 +339,7 @@ impl Region {
         let payments = u32::try_from(payments.max(0)).unwrap_or(u32::MAX);
         for scope in &cohorts.0 {
             // Terminals and operators are many: they are counted from when something is stuck there.
-            let stuck = || self.waiting.iter().any(|waiting| waiting.within(scope));
-            let wanted = || !matches!(word_of(scope), "terminal" | "operator") || stuck();
+            let wanted = || !queue::WORDS.contains(&word_of(scope)) || self.waiting.has(scope);
             self.payments.add(scope, payments, wanted);
         }
         for open in self.incidents.iter_mut().filter(|open| cohorts.within(&open.scope)) {
@@ -358,10 +366,12 @@ impl Region {
         if stuck.txn.len() > TXN_BYTES_MAX || texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) {
             return false;
         }
-        let undecided = self.incidents.iter_mut().flat_map(|open| &mut open.undecided);
-        if let Some(known) = self.waiting.iter_mut().chain(undecided).find(|known| known.finding() == stuck.finding) {
+        let undecided = self.incidents.iter_mut().map(|open| &mut open.undecided);
+        for queue in [&mut self.waiting].into_iter().chain(undecided) {
+            let Some(index) = queue.iter().position(|known| known.is(&stuck.finding)) else { continue };
             // The finding and what its terminal knows come at one instant, in any order.
             if !stuck.cause.is_empty() {
+                let known = &mut queue[index];
                 known.texts.set(Waiting::CAUSE, &stuck.cause);
                 known.percent = percent(stuck.confidence);
             }

@@ -8,7 +8,7 @@ pub const TEXTS_MAX: usize = 12;
 /// See the module. What was not set is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
-    all: Vec<u8>,
+    all: String,
     ends: [u32; TEXTS_MAX],
 }
 
@@ -82,7 +82,7 @@ impl Texts {
     /// From [`TEXTS_MAX`] on.
     #[must_use]
     pub fn get(&self, index: usize) -> &str {
-        std::str::from_utf8(self.bytes(index)).expect("invariant: what is set or read is text")
+        &self.all[start(&self.ends, index)..self.ends[index] as usize]
     }
 
     /// The same without a look at what its bytes mean.
@@ -91,7 +91,7 @@ impl Texts {
     /// As [`Texts::get`].
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
-        &self.all[start(&self.ends, index)..self.ends[index] as usize]
+        &self.all.as_bytes()[start(&self.ends, index)..self.ends[index] as usize]
     }
 
     /// Sets one of them.
@@ -103,12 +103,15 @@ impl Texts {
         let end = start + text.len();
         let behind = before as usize..length;
         let now = end + behind.len();
+        // As bytes: to replace a part of a text by a longer one costs several times as much.
+        let mut all = std::mem::take(&mut self.all).into_bytes();
         if now > length {
-            self.all.resize(now, 0);
+            all.resize(now, 0);
         }
-        self.all.copy_within(behind, end);
-        self.all.truncate(now);
-        self.all[start..end].copy_from_slice(text.as_bytes());
+        all.copy_within(behind, end);
+        all.truncate(now);
+        all[start..end].copy_from_slice(text.as_bytes());
+        self.all = String::from_utf8(all).expect("invariant: texts behind each other are text");
         let end = u32::try_from(end).expect("texts of a state are far smaller");
         for later in &mut self.ends[index..] {
             *later = *later - before + end;
@@ -138,18 +141,17 @@ impl Serialize for Texts {
                 wanted = written;
             }
         }
-        Packed { lengths: &lengths[..wanted], all: &self.all }.serialize(serializer)
+        Packed { lengths: &lengths[..wanted], all: self.all.as_bytes() }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lent = Lent::of(&Packed::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("no texts"))?;
-        let whole = lent.all.is_ascii() || (0..TEXTS_MAX).all(|index| std::str::from_utf8(lent.bytes(index)).is_ok());
-        if !whole {
-            return Err(D::Error::custom("texts that are no UTF-8"));
-        }
-        Ok(Self { all: lent.all.to_vec(), ends: lent.ends })
+        let all = std::str::from_utf8(lent.all).ok();
+        let all = all.filter(|all| lent.ends.iter().all(|end| all.is_char_boundary(*end as usize)));
+        let all = all.ok_or_else(|| D::Error::custom("texts that are no UTF-8"))?.to_owned();
+        Ok(Self { all, ends: lent.ends })
     }
 }
 
