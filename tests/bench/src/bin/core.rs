@@ -16,19 +16,11 @@ struct Options {
     /// New payments a second: how many are kept at a time
     #[arg(long, default_value_t = 200)]
     payments_per_s: u64,
-    /// So many times, each told by its time
-    #[arg(long, default_value_t = 1)]
-    rounds: usize,
 }
 
 fn main() {
     let options = Options::parse();
     let shape = Shape { payments_per_s: options.payments_per_s, ..Shape::default() };
     let mut bench = Bench::new(shape, NativeRules::copies(RULE, "{}", 1));
-    for _ in 0..options.rounds {
-        let taken = bench.run(options.events);
-        if options.rounds > 1 {
-            println!("{} ns", taken.as_nanos() / options.events as u128);
-        }
-    }
+    bench.run(options.events);
 }
