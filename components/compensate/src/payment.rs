@@ -9,7 +9,7 @@ use tillwatch_wit::mask;
 
 use crate::{
     chain::{Chain, Phase, Plan},
-    words::{self, Kind, Need, Needs},
+    words::{Kind, Need, Needs},
 };
 
 /// How long past its reversal's deadline an undelivered card payment is kept, so that a finding raised late still meets what is known, ms.
@@ -248,7 +248,7 @@ impl Payment {
     /// By how much its queries move.
     #[must_use]
     pub fn spread(&self) -> u64 {
-        words::hash(&self.txn)
+        tillwatch_sdk::hash(&self.txn)
     }
 
     /// The chain of a kind.

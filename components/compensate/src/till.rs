@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::Instant;
 
-use crate::{payment::Payment, printer::Printer, words};
+use crate::{payment::Payment, printer::Printer};
 
 /// Payments in need at one terminal; one more, and the oldest gives way.
 pub const PAYMENTS_MAX: usize = 64;
@@ -71,13 +71,13 @@ impl Till {
     }
 
     fn gone(&self, txn: &str) -> Option<&Past> {
-        let hash = words::hash(txn);
+        let hash = tillwatch_sdk::hash(txn);
         self.past.iter().find(|past| past.hash == hash)
     }
 
     /// Remembers by a hash alone that the payment is past, and whether its authorize and the delivery of its answer were seen.
     pub fn pass(&mut self, txn: &str, authorized: bool, delivered: bool, at: Instant) {
-        let hash = words::hash(txn);
+        let hash = tillwatch_sdk::hash(txn);
         let authorized = authorized || self.past(txn) == Some(true);
         let delivered = delivered || self.was_delivered(txn);
         self.past.retain(|past| past.hash != hash);
@@ -98,7 +98,7 @@ impl Till {
     }
 
     fn note(&mut self, txn: &str, card: bool, after: impl Fn(Instant) -> bool, when: Instant) {
-        let sale = Sale { hash: words::hash(txn), at: when };
+        let sale = Sale { hash: tillwatch_sdk::hash(txn), at: when };
         let newer = |than: &Option<Sale>| than.is_none_or(|than| than.hash != sale.hash && after(than.at));
         if newer(&self.latest) {
             self.latest = Some(sale);
@@ -167,5 +167,5 @@ impl Till {
 /// The latest sale, if it is another one and not older than the payment.
 fn newer(latest: Option<Sale>, payment: &Payment) -> Option<Sale> {
     let from = payment.authorized_at.or(payment.answered_at).unwrap_or(payment.since);
-    latest.filter(|sale| sale.hash != words::hash(&payment.txn) && sale.at >= from)
+    latest.filter(|sale| sale.hash != tillwatch_sdk::hash(&payment.txn) && sale.at >= from)
 }

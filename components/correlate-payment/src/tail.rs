@@ -4,6 +4,8 @@
 //! A text is its length (one byte, or 255 and four) and its bytes; which texts there are says `texts`, in the order of [`Text`]. An opener is
 //! its event (index in the rule's `EVENTS`), the length of its id, its own time from `base` in eight bytes, and its id.
 
+use tillwatch_sdk::{length, split_length};
+
 use crate::state::Text;
 
 /// The event that opened a window.
@@ -27,9 +29,6 @@ const OPENER_HEAD_BYTES: usize = 10;
 
 /// Of an ordinary opener, with an id of 26 characters.
 const OPENER_ROOM_BYTES: usize = 40;
-
-/// Stands as the length of a text that has four bytes more for it.
-const LONG: u8 = u8::MAX;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,18 +92,8 @@ impl Tail {
     pub(crate) fn put(&mut self, text: Text, content: &[u8]) {
         debug_assert!(!self.has(text), "the first one that says it counts");
         let at = self.start(text);
-        let mut head = [LONG; 5];
-        let head = match u8::try_from(content.len()) {
-            Ok(length) if length != LONG => {
-                head[0] = length;
-                &head[..1]
-            }
-            _ => {
-                let length = u32::try_from(content.len()).expect("invariant: a text is under 4 GiB");
-                head[1..].copy_from_slice(&length.to_le_bytes());
-                &head[..]
-            }
-        };
+        let (head, count) = length(u32::try_from(content.len()).expect("invariant: a text is under 4 GiB"));
+        let head = &head[..count];
         if self.bytes.capacity() == 0 {
             // A payment's first texts, and its first opener.
             self.bytes.reserve(2 * OPENER_ROOM_BYTES);
@@ -157,12 +146,8 @@ impl Tail {
 }
 
 fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&length, rest) = bytes.split_first()?;
-    if length != LONG {
-        return rest.split_at_checked(usize::from(length));
-    }
-    let (length, rest) = rest.split_first_chunk()?;
-    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    let (length, rest) = split_length(bytes)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
 }
 
 fn split_opener(bytes: &[u8]) -> Option<(Opener<'_>, &[u8])> {

@@ -63,7 +63,8 @@ type Evidence3 = (String, String, Instant);
 /// What was last said of an answer that is not shown: the cause is the handler, percent.
 type Said = (bool, u8);
 
-fn kind(scope: About<'_>) -> standing::Kind<'_> {
+fn kind<'a>(visit: &Visit<'a>) -> standing::Kind<'a> {
+    let scope = About::terminal(visit.key());
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
@@ -76,21 +77,15 @@ impl App {
     }
 
     /// Signs that are too old are forgotten, and with too few the finding is over.
-    pub fn forget(&mut self, settings: &Settings, scope: About<'_>, now: Instant, out: &mut Out<'_>) {
-        self.signs.retain(|(at, ..)| now < at.saturating_add(settings.app_window_ms));
+    pub fn forget(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
+        self.signs.retain(|(at, ..)| visit.at() < at.saturating_add(settings.app_window_ms));
         if self.points() < settings.app_points_min {
-            self.standing.over(kind(scope), "mended", out);
+            self.standing.over(kind(visit), "mended", out);
         }
     }
 
     /// `pos.app.state`; the sign that it is, if any.
-    pub fn state(
-        &mut self,
-        settings: &Settings,
-        scope: About<'_>,
-        visit: &Visit<'_>,
-        out: &mut Out<'_>,
-    ) -> Option<Sign> {
+    pub fn state(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
         self.heard = if visit.state() == Some("stop") { None } else { Some(visit.at()) };
         self.silent = false;
         if visit.error().is_some_and(|error| settings.handler_words.iter().any(|word| error.contains(word.as_str()))) {
@@ -98,48 +93,36 @@ impl App {
             // What the payment handler explains is nothing that this terminal has alone.
             self.signs.retain(|(_, sign, _)| *sign != Sign::NotShown);
             if self.points() < settings.app_points_min {
-                self.standing.over(kind(scope), "superseded", out);
+                self.standing.over(kind(visit), "superseded", out);
             }
             self.tell_unshown(settings, visit.at(), out);
         }
-        matches!(visit.state(), Some("crash" | "anr")).then(|| self.sign(settings, scope, Sign::Crash, visit, out))
+        matches!(visit.state(), Some("crash" | "anr")).then(|| self.sign(settings, Sign::Crash, visit, out))
     }
 
     /// The agent says something although the app may be gone; the sign that it is, if any.
-    pub fn link_up(
-        &mut self,
-        settings: &Settings,
-        scope: About<'_>,
-        visit: &Visit<'_>,
-        out: &mut Out<'_>,
-    ) -> Option<Sign> {
+    pub fn link_up(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
         let heard = self.heard.filter(|_| !self.silent)?;
         if visit.at() - heard < settings.app_silent_ms {
             return None;
         }
         self.silent = true;
-        Some(self.sign(settings, scope, Sign::Silent, visit, out))
+        Some(self.sign(settings, Sign::Silent, visit, out))
     }
 
     /// `mem_free_mb` of `pos.device.status`; the sign that it is, if any.
-    pub fn memory(
-        &mut self,
-        settings: &Settings,
-        scope: About<'_>,
-        visit: &Visit<'_>,
-        out: &mut Out<'_>,
-    ) -> Option<Sign> {
+    pub fn memory(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) -> Option<Sign> {
         let low = visit.mem_free_mb().is_some_and(|free| free < settings.mem_free_mb);
         let known = self.signs.iter().any(|(_, sign, _)| *sign == Sign::Memory);
         if low && known {
             // It is one condition, however often it is reported.
             self.signs.retain(|(_, sign, _)| *sign != Sign::Memory);
         }
-        low.then(|| self.sign(settings, scope, Sign::Memory, visit, out))
+        low.then(|| self.sign(settings, Sign::Memory, visit, out))
     }
 
     /// An answer was received and is not shown.
-    pub fn raised(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn raised(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
         let (Some(finding), Some(txn)) = (visit.finding(), visit.txn()) else { return };
         self.cleared(finding);
         if self.unshown.len() == FINDINGS_MAX {
@@ -149,7 +132,7 @@ impl App {
         if self.handler_at(settings, visit.at()) {
             self.tell_unshown(settings, visit.at(), out);
         } else {
-            self.sign(settings, scope, Sign::NotShown, visit, out);
+            self.sign(settings, Sign::NotShown, visit, out);
         }
         if finding.len().max(txn.len()) > NAME_BYTES_MAX {
             self.cleared(finding);
@@ -170,14 +153,7 @@ impl App {
         self.signs.iter().map(|(_, sign, _)| sign.points()).sum()
     }
 
-    fn sign(
-        &mut self,
-        settings: &Settings,
-        scope: About<'_>,
-        sign: Sign,
-        visit: &Visit<'_>,
-        out: &mut Out<'_>,
-    ) -> Sign {
+    fn sign(&mut self, settings: &Settings, sign: Sign, visit: &Visit<'_>, out: &mut Out<'_>) -> Sign {
         self.signs.retain(|(at, ..)| visit.at() < at.saturating_add(settings.app_window_ms));
         if self.signs.len() == SIGNS_MAX {
             self.signs.remove(0);
@@ -190,7 +166,7 @@ impl App {
             let percent =
                 60 + u8::try_from((5 * (points - settings.app_points_min)).min(20)).expect("invariant: at most 20");
             let verdict = Verdict { cause: "H4", percent, runner_up: "S1", said: self.said() };
-            self.standing.say(kind(scope), &verdict, self.rows(), out);
+            self.standing.say(kind(visit), &verdict, self.rows(), out);
         }
         sign
     }

@@ -58,8 +58,9 @@ impl Signs {
 
 impl Device {
     /// `pos.device.status`
-    pub fn status(&mut self, signs: &Signs, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn status(&mut self, signs: &Signs, visit: &Visit<'_>, out: &mut Out<'_>) {
         self.tampered = visit.tamper().unwrap_or(self.tampered);
+        let scope = About::terminal(visit.key());
         let kind = |severity| standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity };
         let (severity, percent, said) = if self.tampered {
             let said = (

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Visit,
     evidence::{Collector, Kind},
-    standing::About,
 };
 
 use crate::{
@@ -97,7 +96,6 @@ impl Rule for DiagnoseHardware {
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let till = state.get_or_insert_default();
         till.collector.learn(visit.key_piece(), visit, out);
-        let scope = About::terminal(visit.key());
         match visit.event() {
             "pos.print.result" => {
                 till.printer.print_result(visit, out);
@@ -106,26 +104,26 @@ impl Rule for DiagnoseHardware {
                 }
             }
             "pos.scan.result" => {
-                till.scanner.read(&self.settings, scope, visit, out);
+                till.scanner.read(&self.settings, visit, out);
                 match visit.state() {
                     Some("fail") => self.sign(till, visit, ("H2", "fail", 40), None),
                     Some("absent") => self.sign(till, visit, ("H2", "absent", 90), None),
                     _ => {}
                 }
             }
-            "pos.device.status" => self.status(till, scope, visit, out),
+            "pos.device.status" => self.status(till, visit, out),
             "pos.app.state" => {
-                let sign = till.app.state(&self.settings, scope, visit, out);
+                let sign = till.app.state(&self.settings, visit, out);
                 self.app(till, visit, sign);
             }
             "pos.net.sample" => {
                 let up = visit.link() != Some("none") && visit.loss_pct().unwrap_or(0.0) < 100.0;
                 if up {
-                    let sign = till.app.link_up(&self.settings, scope, visit, out);
+                    let sign = till.app.link_up(&self.settings, visit, out);
                     self.app(till, visit, sign);
                 }
             }
-            event => self.finding(till, event == "pos.finding.raised", scope, visit, out),
+            event => self.finding(till, event == "pos.finding.raised", visit, out),
         }
         self.wake(till, out);
         state.take_if(|till| *till == State::default());
@@ -133,7 +131,7 @@ impl Rule for DiagnoseHardware {
 
     fn on_wake(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let Some(till) = state else { return };
-        till.app.forget(&self.settings, About::terminal(visit.key()), visit.at(), out);
+        till.app.forget(&self.settings, visit, out);
         till.collector.tell_due(visit.at(), out);
         self.wake(till, out);
     }
@@ -160,7 +158,7 @@ impl DiagnoseHardware {
         }
     }
 
-    fn status(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn status(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
         if let Some(word) = visit.printer() {
             till.printer.status(word, visit, out);
             // Paper that runs low prints still.
@@ -169,13 +167,13 @@ impl DiagnoseHardware {
             }
         }
         if let Some(word) = visit.scanner() {
-            till.scanner.status(&self.settings, word, scope, out);
+            till.scanner.status(&self.settings, word, visit, out);
             if word != "ok" {
                 self.sign(till, visit, ("H2", "scanner", 60), None);
             }
         }
         let signs = Signs::of(&self.settings, visit);
-        till.device.status(&signs, scope, visit, out);
+        till.device.status(&signs, visit, out);
         for (what, percent, seen, value) in [
             ("tamper", 99, visit.tamper() == Some(true), None),
             ("ped", 95, signs.ped, None),
@@ -187,15 +185,15 @@ impl DiagnoseHardware {
                 self.sign(till, visit, ("H3", what, percent), value);
             }
         }
-        let sign = till.app.memory(&self.settings, scope, visit, out);
+        let sign = till.app.memory(&self.settings, visit, out);
         self.app(till, visit, sign);
     }
 
-    fn finding(&self, till: &mut State, raised: bool, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn finding(&self, till: &mut State, raised: bool, visit: &Visit<'_>, out: &mut Out<'_>) {
         match (visit.kind(), raised) {
             (Some("not-printed"), true) => till.printer.raised(&self.settings, visit, out),
             (Some("not-printed"), false) => till.printer.cleared(visit.finding().unwrap_or_default()),
-            (Some("not-shown"), true) => till.app.raised(&self.settings, scope, visit, out),
+            (Some("not-shown"), true) => till.app.raised(&self.settings, visit, out),
             (Some("not-shown"), false) => till.app.cleared(visit.finding().unwrap_or_default()),
             _ => {}
         }

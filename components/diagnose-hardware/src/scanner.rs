@@ -22,19 +22,20 @@ pub struct Scanner {
     standing: standing::Standing,
 }
 
-fn kind(scope: About<'_>) -> standing::Kind<'_> {
+fn kind<'a>(visit: &Visit<'a>) -> standing::Kind<'a> {
+    let scope = About::terminal(visit.key());
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
 impl Scanner {
     /// `pos.scan.result`
-    pub fn read(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn read(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
         match visit.state() {
             Some("read") => {
                 self.fails.clear();
-                self.standing.over(kind(scope), "mended", out);
+                self.standing.over(kind(visit), "mended", out);
             }
-            Some("absent") => self.gone(scope, out),
+            Some("absent") => self.gone(visit, out),
             Some("fail") => {
                 let from = visit.when() - settings.scan_window_ms;
                 self.fails.retain(|(when, _)| *when > from);
@@ -42,36 +43,36 @@ impl Scanner {
                     self.fails.remove(0);
                 }
                 self.fails.push((visit.when(), visit.id().unwrap_or_default().to_owned()));
-                self.count(settings, scope, out);
+                self.count(settings, visit, out);
             }
             _ => {}
         }
     }
 
     /// The word of `pos.device.status`.
-    pub fn status(&mut self, settings: &Settings, word: &str, scope: About<'_>, out: &mut Out<'_>) {
+    pub fn status(&mut self, settings: &Settings, word: &str, visit: &Visit<'_>, out: &mut Out<'_>) {
         match word {
-            "absent" => self.gone(scope, out),
+            "absent" => self.gone(visit, out),
             "ok" => {
                 self.reported = false;
                 // Reads that fail at a scanner that calls itself well are a fault still.
                 if self.fails.len() < settings.scan_fails_min as usize {
-                    self.standing.over(kind(scope), "mended", out);
+                    self.standing.over(kind(visit), "mended", out);
                 }
             }
             _ => {
                 self.reported = true;
-                self.count(settings, scope, out);
+                self.count(settings, visit, out);
             }
         }
     }
 
-    fn gone(&mut self, scope: About<'_>, out: &mut Out<'_>) {
+    fn gone(&mut self, visit: &Visit<'_>, out: &mut Out<'_>) {
         let said = ("the terminal does not find its scanner".to_owned(), "终端未检测到扫描仪".to_owned());
-        self.say(scope, Verdict { cause: "H2", percent: 95, runner_up: "H3", said }, Vec::new(), out);
+        self.say(visit, Verdict { cause: "H2", percent: 95, runner_up: "H3", said }, Vec::new(), out);
     }
 
-    fn count(&mut self, settings: &Settings, scope: About<'_>, out: &mut Out<'_>) {
+    fn count(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
         let count = self.fails.len();
         if count < settings.scan_fails_min as usize {
             return;
@@ -88,10 +89,10 @@ impl Scanner {
             time: *when,
         };
         let rows = self.fails.iter().map(row).collect();
-        self.say(scope, Verdict { cause: "H2", percent, runner_up, said }, rows, out);
+        self.say(visit, Verdict { cause: "H2", percent, runner_up, said }, rows, out);
     }
 
-    fn say(&mut self, scope: About<'_>, verdict: Verdict, evidence: Vec<Evidence>, out: &mut Out<'_>) {
-        self.standing.say(kind(scope), &verdict, evidence, out);
+    fn say(&mut self, visit: &Visit<'_>, verdict: Verdict, evidence: Vec<Evidence>, out: &mut Out<'_>) {
+        self.standing.say(kind(visit), &verdict, evidence, out);
     }
 }

@@ -30,13 +30,14 @@ pub struct Behind {
     standing: standing::Standing,
 }
 
-fn kind(scope: About<'_>) -> standing::Kind<'_> {
+fn kind<'a>(visit: &Visit<'a>) -> standing::Kind<'a> {
+    let scope = About::terminal(visit.key());
     standing::Kind { rule: crate::rule::ID, kind: KIND, scope, severity: Severity::Warning }
 }
 
 impl Behind {
     /// `pos.app.state`: what it has and what is wanted. Fields that are not there say nothing.
-    pub fn state(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn state(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
         let short = |text: &&str| text.len() <= NAME_BYTES_MAX;
         if let Some((version, wanted)) = visit.version().filter(short).zip(visit.min_version().filter(short)) {
             self.version = older(version, wanted).then(|| (version.to_owned(), wanted.to_owned()));
@@ -48,9 +49,9 @@ impl Behind {
             self.expires = Some(expires);
         }
         if self.lacks(visit.at()).is_empty() {
-            self.standing.over(kind(scope), "mended", out);
+            self.standing.over(kind(visit), "mended", out);
         } else {
-            self.count(settings, scope, visit.at(), out);
+            self.count(settings, visit, out);
         }
     }
 
@@ -61,7 +62,7 @@ impl Behind {
     }
 
     /// A payment or a connection failed in a way that speaks of it.
-    pub fn failed(&mut self, settings: &Settings, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    pub fn failed(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
         let from = visit.when() - settings.fails_window_ms;
         self.fails.retain(|(when, ..)| *when > from);
         if self.fails.len() == FAILS_MAX as usize {
@@ -69,10 +70,11 @@ impl Behind {
         }
         let id = visit.id().filter(|id| id.len() <= NAME_BYTES_MAX).unwrap_or_default();
         self.fails.push((visit.when(), visit.event().to_owned(), id.to_owned()));
-        self.count(settings, scope, visit.at(), out);
+        self.count(settings, visit, out);
     }
 
-    fn count(&mut self, settings: &Settings, scope: About<'_>, now: Instant, out: &mut Out<'_>) {
+    fn count(&mut self, settings: &Settings, visit: &Visit<'_>, out: &mut Out<'_>) {
+        let now = visit.at();
         self.fails.retain(|(when, ..)| *when > now - settings.fails_window_ms);
         let lacks = self.lacks(now);
         if lacks.is_empty() || self.fails.len() < settings.fails_min as usize {
@@ -88,7 +90,7 @@ impl Behind {
         let verdict = Verdict { cause: "S4", percent, runner_up: "S3", said };
         let rows = self.fails.iter().filter(|(_, _, id)| !id.is_empty());
         let rows = rows.map(|(when, event, id)| Evidence { event: event.clone(), id: id.clone(), time: *when });
-        self.standing.say(kind(scope), &verdict, rows.collect(), out);
+        self.standing.say(kind(visit), &verdict, rows.collect(), out);
     }
 
     /// All that is behind, in English and Chinese.

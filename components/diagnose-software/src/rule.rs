@@ -5,7 +5,6 @@ use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Updated, Visit,
     cause::Verdict,
     evidence::{Collector, Kind},
-    standing::About,
 };
 
 use crate::{behind::Behind, settings::Settings};
@@ -82,11 +81,10 @@ impl Rule for DiagnoseSoftware {
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let till = state.get_or_insert_default();
         till.collector.learn(visit.key_piece(), visit, out);
-        let scope = About::terminal(visit.key());
         match visit.event() {
-            "pos.payment.response" => self.answered(till, scope, visit, out),
-            "pos.app.state" => self.app(till, scope, visit, out),
-            "pos.net.sample" => self.connection(till, scope, visit, out),
+            "pos.payment.response" => self.answered(till, visit, out),
+            "pos.app.state" => self.app(till, visit, out),
+            "pos.net.sample" => self.connection(till, visit, out),
             "pos.batch.result" => {
                 if visit.state() == Some("unbalanced") {
                     self.sign(till, visit, ("S2", "batch", 60));
@@ -126,11 +124,11 @@ impl DiagnoseSoftware {
         till.collector.sign(&self.settings.evidence, visit, Kind { cause, what, percent }, None);
     }
 
-    fn answered(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn answered(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
         for cause in self.codes(visit) {
             self.sign(till, visit, (cause, "code", 60));
             if cause == "S4" {
-                till.behind.failed(&self.settings, scope, visit, out);
+                till.behind.failed(&self.settings, visit, out);
             }
         }
     }
@@ -147,8 +145,8 @@ impl DiagnoseSoftware {
         known.into_iter().filter(move |(_, codes)| code.is_some_and(|code| holds(codes, code))).map(|(cause, _)| cause)
     }
 
-    fn app(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
-        till.behind.state(&self.settings, scope, visit, out);
+    fn app(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
+        till.behind.state(&self.settings, visit, out);
         if till.behind.is_behind(visit.at()) {
             self.sign(till, visit, ("S4", "behind", 30));
         }
@@ -167,14 +165,14 @@ impl DiagnoseSoftware {
         }
     }
 
-    fn connection(&self, till: &mut State, scope: About<'_>, visit: &Visit<'_>, out: &mut Out<'_>) {
+    fn connection(&self, till: &mut State, visit: &Visit<'_>, out: &mut Out<'_>) {
         let Some(error) = visit.tls_error() else { return };
         if speaks(&self.settings.protocol_words, error) {
             self.sign(till, visit, ("S3", "refused", 60));
         }
         if speaks(&self.settings.certificate_words, error) {
             self.sign(till, visit, ("S4", "certificate", 60));
-            till.behind.failed(&self.settings, scope, visit, out);
+            till.behind.failed(&self.settings, visit, out);
         }
     }
 

@@ -1,5 +1,5 @@
 //! The findings of an incident that are not over, by a hash each, in one piece that is read and written as it lies: as a list of numbers, two
-//! thousand of them were most of a visit (docs/adr/0021-a-region-in-sheets.md). Their order says nothing. Bytes that it has not written itself
+//! thousand of them were most of a visit (docs/adr/0023-what-changes-nothing-costs-little.md). Their order says nothing. Bytes that it has not written itself
 //! are none.
 
 use serde::{Deserialize, Serialize};

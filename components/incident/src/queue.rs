@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
-use tillwatch_sdk::{Instant, decode_state, encode_state};
+use tillwatch_sdk::{Instant, decode_state, encode_state, hash};
 
 use crate::state::Waiting;
 
@@ -76,11 +76,6 @@ impl Queue {
         let brief: Vec<_> = waiting.iter().map(brief).collect();
         Ok(Stored { brief: brief.as_flattened().as_flattened().to_vec(), whole: encode_state(waiting)? })
     }
-}
-
-/// FNV-1a.
-fn hash(scope: &str) -> u64 {
-    scope.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Deref for Queue {

@@ -10,6 +10,8 @@
 #[cfg(target_arch = "wasm32")]
 extern crate self as tillwatch_sdk;
 
+mod hash;
+mod length;
 mod out;
 mod run;
 mod settings;
@@ -34,6 +36,8 @@ struct Rules;
 
 use serde::de::DeserializeOwned;
 
+pub use hash::hash;
+pub use length::{LENGTH_BYTES_MAX, length, split_length};
 pub use out::Out;
 pub use tillwatch_wit::{
     contract::{

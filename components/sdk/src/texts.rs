@@ -1,6 +1,10 @@
 //! A few texts in one piece, for states that are read and written at every visit: a text of its own is made and dropped each time.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::{LENGTH_BYTES_MAX, split_length};
 
 /// Texts that one piece holds.
 pub const TEXTS_MAX: usize = 12;
@@ -12,7 +16,7 @@ pub struct Texts {
     ends: [u32; TEXTS_MAX],
 }
 
-/// How they are written: lengths up to the last that is not empty, one byte each or 255 and four, and the texts.
+/// How they are written: lengths up to the last that is not empty, and the texts.
 #[derive(Serialize, Deserialize)]
 struct Packed<'a> {
     #[serde(with = "serde_bytes")]
@@ -20,9 +24,6 @@ struct Packed<'a> {
     #[serde(with = "serde_bytes")]
     all: &'a [u8],
 }
-
-/// Stands as the length of a text that has four bytes more for it.
-const LONG: u8 = u8::MAX;
 
 /// Texts as they lie in a stored state.
 pub(crate) struct Lent<'a> {
@@ -38,15 +39,9 @@ impl<'a> Lent<'a> {
 
     fn of(packed: &Packed<'a>) -> Option<Self> {
         let (mut ends, mut end, mut rest, mut count) = ([0; TEXTS_MAX], 0_u32, packed.lengths, 0);
-        while let Some((&length, behind)) = rest.split_first() {
+        while !rest.is_empty() {
+            let (length, behind) = split_length(rest)?;
             rest = behind;
-            let length = if length == LONG {
-                let (length, behind) = rest.split_first_chunk()?;
-                rest = behind;
-                u32::from_le_bytes(*length)
-            } else {
-                u32::from(length)
-            };
             end = end.checked_add(length)?;
             *ends.get_mut(count)? = end;
             count += 1;
@@ -56,12 +51,13 @@ impl<'a> Lent<'a> {
     }
 
     pub(crate) fn bytes(&self, index: usize) -> &'a [u8] {
-        &self.all[start(&self.ends, index)..self.ends[index] as usize]
+        &self.all[range(&self.ends, index)]
     }
 }
 
-fn start(ends: &[u32; TEXTS_MAX], index: usize) -> usize {
-    index.checked_sub(1).map_or(0, |before| ends[before] as usize)
+/// Where one of them lies.
+fn range(ends: &[u32; TEXTS_MAX], index: usize) -> Range<usize> {
+    index.checked_sub(1).map_or(0, |before| ends[before] as usize)..ends[index] as usize
 }
 
 impl Texts {
@@ -82,7 +78,7 @@ impl Texts {
     /// From [`TEXTS_MAX`] on.
     #[must_use]
     pub fn get(&self, index: usize) -> &str {
-        &self.all[start(&self.ends, index)..self.ends[index] as usize]
+        &self.all[range(&self.ends, index)]
     }
 
     /// The same without a look at what its bytes mean.
@@ -91,7 +87,7 @@ impl Texts {
     /// As [`Texts::get`].
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
-        &self.all.as_bytes()[start(&self.ends, index)..self.ends[index] as usize]
+        &self.all.as_bytes()[range(&self.ends, index)]
     }
 
     /// Sets one of them.
@@ -99,9 +95,9 @@ impl Texts {
     /// # Panics
     /// As [`Texts::get`], and where all of them have more than 4 GiB.
     pub fn set(&mut self, index: usize, text: &str) {
-        let (start, before, length) = (start(&self.ends, index), self.ends[index], self.all.len());
-        let end = start + text.len();
-        let behind = before as usize..length;
+        let (Range { start, end: old }, length) = (range(&self.ends, index), self.all.len());
+        let (before, end) = (self.ends[index], start + text.len());
+        let behind = old..length;
         let now = end + behind.len();
         // As bytes: to replace a part of a text by a longer one costs several times as much.
         let mut all = std::mem::take(&mut self.all).into_bytes();
@@ -121,22 +117,14 @@ impl Texts {
 
 impl Serialize for Texts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut lengths = [0; 5 * TEXTS_MAX];
+        let mut lengths = [0; LENGTH_BYTES_MAX * TEXTS_MAX];
         let (mut written, mut wanted, mut before) = (0, 0, 0);
         for end in self.ends {
             let length = end - before;
             before = end;
-            match u8::try_from(length) {
-                Ok(short) if short != LONG => {
-                    lengths[written] = short;
-                    written += 1;
-                }
-                _ => {
-                    lengths[written] = LONG;
-                    lengths[written + 1..written + 5].copy_from_slice(&length.to_le_bytes());
-                    written += 5;
-                }
-            }
+            let (bytes, count) = crate::length(length);
+            lengths[written..written + count].copy_from_slice(&bytes[..count]);
+            written += count;
             if length > 0 {
                 wanted = written;
             }

@@ -16,7 +16,7 @@ use tillwatch_wit::{
     ids,
 };
 
-use crate::{Compensate, words};
+use crate::Compensate;
 
 pub(crate) const CARD: &str = "A01:M1:T1:000017:003021";
 pub(crate) const CARD_2: &str = "A01:M1:T1:000017:003022";
@@ -208,7 +208,7 @@ pub(crate) fn finding<'a>(txn: &str, kind: &str, fields: &[(&'a str, Value)]) ->
 
 /// By how much a step of this payment moves in a gap.
 pub(crate) fn moved(txn: &str, gap: i64) -> i64 {
-    let share = i64::try_from(words::hash(txn) & 0xffff).expect("16 bits");
+    let share = i64::try_from(tillwatch_sdk::hash(txn) & 0xffff).expect("16 bits");
     gap * share / (5 * 0xffff)
 }
 

@@ -34,7 +34,7 @@ impl NativeRules {
     /// Where one does not exist or does not take its settings.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
-        Self::of(setup.rules().iter().map(|rule| made(rule, &setup.settings(rule))).collect())
+        Self::of(setup.rules().iter().map(|rule| made(rule, &setup.settings(rule), false)).collect())
     }
 
     /// The same rules, which look at every event whatever they would ignore.
@@ -43,10 +43,7 @@ impl NativeRules {
     /// As [`NativeRules::new`].
     #[must_use]
     pub fn thorough(setup: &Setup) -> Self {
-        let thorough = |rule: &String| {
-            make::<Looking>(rule, &setup.settings(rule)).unwrap_or_else(|error| panic!("{rule}: {error}"))
-        };
-        Self::of(setup.rules().iter().map(thorough).collect())
+        Self::of(setup.rules().iter().map(|rule| made(rule, &setup.settings(rule), true)).collect())
     }
 
     /// The built-in rules of these ids, with their default settings.
@@ -55,7 +52,7 @@ impl NativeRules {
     /// Where one does not exist.
     #[must_use]
     pub fn built_in(ids: &[&str]) -> Self {
-        Self::of(ids.iter().map(|id| made(id, "{}")).collect())
+        Self::of(ids.iter().map(|id| made(id, "{}", false)).collect())
     }
 
     /// One built-in rule so often, each under a name of its own.
@@ -64,7 +61,7 @@ impl NativeRules {
     /// Where it does not exist or does not take its settings.
     #[must_use]
     pub fn copies(id: &str, settings: &str, count: usize) -> Self {
-        let mut rules = Self::of((0..count).map(|_| made(id, settings)).collect());
+        let mut rules = Self::of((0..count).map(|_| made(id, settings, false)).collect());
         for (copy, descriptor) in rules.descriptors.iter_mut().enumerate().skip(1) {
             descriptor.id = format!("{id}-{copy}");
         }
@@ -72,41 +69,28 @@ impl NativeRules {
     }
 }
 
-fn made(rule: &str, settings: &str) -> Box<dyn Component> {
-    make::<AsItIs>(rule, settings).unwrap_or_else(|error| panic!("{rule}: {error}"))
+/// `thorough`: it looks at what it would ignore.
+fn made(rule: &str, settings: &str, thorough: bool) -> Box<dyn Component> {
+    make(rule, settings, thorough).unwrap_or_else(|error| panic!("{rule}: {error}"))
 }
 
-/// How a rule is run.
-trait Manner {
-    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String>;
+fn native<R: Rule + 'static>(settings: &str, thorough: bool) -> Result<Box<dyn Component>, String> {
+    Ok(if thorough {
+        Box::new(Native::<Thorough<R>>::with_settings(settings)?)
+    } else {
+        Box::new(Native::<R>::with_settings(settings)?)
+    })
 }
 
-struct AsItIs;
-
-impl Manner for AsItIs {
-    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String> {
-        Ok(Box::new(Native::<R>::with_settings(settings)?))
-    }
-}
-
-/// At every event.
-struct Looking;
-
-impl Manner for Looking {
-    fn made<R: Rule + 'static>(settings: &str) -> Result<Box<dyn Component>, String> {
-        Ok(Box::new(Native::<Thorough<R>>::with_settings(settings)?))
-    }
-}
-
-fn make<M: Manner>(rule: &str, settings: &str) -> Result<Box<dyn Component>, String> {
+fn make(rule: &str, settings: &str, thorough: bool) -> Result<Box<dyn Component>, String> {
     match rule {
-        "correlate-payment" => M::made::<CorrelatePayment>(settings),
-        "compensate" => M::made::<Compensate>(settings),
-        "diagnose-network" => M::made::<DiagnoseNetwork>(settings),
-        "diagnose-hardware" => M::made::<DiagnoseHardware>(settings),
-        "diagnose-software" => M::made::<DiagnoseSoftware>(settings),
-        "diagnose-human" => M::made::<DiagnoseHuman>(settings),
-        "incident" => M::made::<IncidentRule>(settings),
+        "correlate-payment" => native::<CorrelatePayment>(settings, thorough),
+        "compensate" => native::<Compensate>(settings, thorough),
+        "diagnose-network" => native::<DiagnoseNetwork>(settings, thorough),
+        "diagnose-hardware" => native::<DiagnoseHardware>(settings, thorough),
+        "diagnose-software" => native::<DiagnoseSoftware>(settings, thorough),
+        "diagnose-human" => native::<DiagnoseHuman>(settings, thorough),
+        "incident" => native::<IncidentRule>(settings, thorough),
         _ => Err("no such rule is built in".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! After which finding or event which chain, and what ends what it wanted: the table of payment.md, "Commands", and what answers do.
 
-use tillwatch_compensate::words::hash;
+use tillwatch_sdk::hash;
 
 use super::{
     chain::{Chain, Kind, Purpose, Step, Until, ask, flushes, once, poll},
