@@ -70,13 +70,14 @@ fn choose(all: Vec<Component>, only: Option<&str>) -> Result<Vec<Component>> {
     }
 }
 
-/// Built by `cargo rustc` with the one crate type: cargo does no link-time optimisation for a library that is also an `rlib`.
+/// Built by `cargo rustc` with the one crate type: cargo does no link-time optimisation for a library that is also an `rlib`. Told to strip here too:
+/// cargo forgets the profile's `strip` for a package that has a profile of its own, and the names of functions are a tenth of such a component.
 fn build_one(workspace: &Workspace, toolchain: Toolchain, component: Component, folder: &Path) -> Result<Built> {
     let target = workspace.target().join(toolchain.folder());
     let mut command = toolchain.cargo("rustc")?;
     command.current_dir(workspace.root()).arg("--target-dir").arg(&target);
     command.args(["--quiet", "--profile", "component", "--lib", "--crate-type", "cdylib", "--package"]);
-    run(command.arg(&component.package))?;
+    run(command.arg(&component.package).args(["--", "-C", "strip=symbols"]))?;
     let made = target.join(crate::wasm::TARGET).join("component").join(format!("{}.wasm", component.library));
     let (path, bytes) = put(&made, folder, component.name())?;
     Ok(Built { component, path, bytes })
