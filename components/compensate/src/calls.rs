@@ -45,9 +45,9 @@ impl Desk<'_, '_> {
         }
         // A payment that gave way is a person's; it must not take a place again.
         if !payment.facts.hands_off {
-            payment.findings.retain(|open| open.need != need);
+            payment.work.findings.retain(|open| open.need != need);
             let id = visit.finding().filter(|id| id.len() <= ID_BYTES_MAX).unwrap_or_default().to_owned();
-            payment.findings.push(Finding { need, id, cause: cause(visit) });
+            payment.work.findings.push(Finding { need, id, cause: cause(visit) });
             self.call(index, need, visit.late_window().unwrap_or_default());
             if need == Need::LateApproval {
                 self.end_unwanted(index);
@@ -62,10 +62,10 @@ impl Desk<'_, '_> {
         let at = self.at;
         let payment = &mut self.till.payments[index];
         payment.touched = at;
-        payment.findings.retain(|open| open.need != need);
+        payment.work.findings.retain(|open| open.need != need);
         let needs = Needs::of(need);
-        payment.asked_first = payment.asked_first.without(needs);
-        payment.left_to_sale = payment.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
+        payment.work.asked_first = payment.work.asked_first.without(needs);
+        payment.work.left_to_sale = payment.work.left_to_sale.filter(|(left, _)| !left.without(needs).is_empty());
         // `late-approval` is raised behind this in the same moment, and takes the chain over.
         let succeeded =
             payment.late_at == Some(at) && need != Need::LateApproval && !payment.open().has(Need::LateApproval);
@@ -93,7 +93,7 @@ impl Desk<'_, '_> {
     pub(crate) fn updated(&mut self, visit: &Visit<'_>) {
         let Some((_, txn)) = about(visit) else { return };
         let Some(index) = self.till.find(txn) else { return };
-        let findings = &mut self.till.payments[index].findings;
+        let findings = &mut self.till.payments[index].work.findings;
         if let Some(finding) = findings.iter_mut().find(|finding| Some(finding.id.as_str()) == visit.finding()) {
             finding.cause = cause(visit);
         }
@@ -105,7 +105,7 @@ impl Desk<'_, '_> {
             let rail = payment::rail(visit.rail(), txn);
             let acquirer = payment::acquirer(visit.acquirer(), txn);
             let mut payment = Payment::new(txn, rail, acquirer, visit.at());
-            payment.facts.delivered = self.till.was_delivered(txn);
+            payment.facts.delivered = self.till.past(txn).is_some_and(|gone| gone.delivered);
             self.till.take(payment)
         })
     }
@@ -125,9 +125,9 @@ impl Desk<'_, '_> {
             self.end(index, kind, Reason::Evicted);
         }
         let payment = &mut self.till.payments[index];
-        payment.findings.clear();
-        payment.left_to_sale = None;
-        payment.asked_first = Needs::default();
+        payment.work.findings.clear();
+        payment.work.left_to_sale = None;
+        payment.work.asked_first = Needs::default();
         payment.facts.hands_off = true;
         payment.touched = self.at;
         self.unresolved(index, "evicted", None);
@@ -137,7 +137,8 @@ impl Desk<'_, '_> {
     fn learn(&mut self, index: usize, visit: &Visit<'_>, need: Need) {
         let settings = self.settings;
         let payment = &mut self.till.payments[index];
-        let windows = settings.windows.windows(&payment.rail, &payment.acquirer, visit.site().unwrap_or_default());
+        let windows =
+            settings.windows.windows(payment.names.rail(), payment.names.acquirer(), visit.site().unwrap_or_default());
         payment.reversal_ms = windows.reversal_ms;
         let unseen = payment.authorized_at.is_none();
         payment.authorized_at = visit.authorized_at().or(payment.authorized_at);
@@ -166,7 +167,7 @@ impl Desk<'_, '_> {
             payment.reversal_at.get_or_insert(visit.at());
         }
         if let Some(authorized) = visit.authorized_at().filter(|_| unseen) {
-            let txn = payment.txn.clone();
+            let txn = payment.names.txn().to_owned();
             self.till.had_begun(&txn, card, authorized);
             self.leave_to_newer_sale();
         }
@@ -244,7 +245,7 @@ impl Desk<'_, '_> {
             && self.till.newer_card_sale(payment).is_none();
         if ask_first {
             let payment = &mut self.till.payments[index];
-            payment.asked_first = payment.asked_first.with(needs);
+            payment.work.asked_first = payment.work.asked_first.with(needs);
             self.query(index, Plan::AskOnce, needs);
         } else {
             self.flush(index, needs);

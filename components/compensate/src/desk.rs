@@ -1,7 +1,7 @@
 //! Chains at work: begins, moves, ends and takes back commands. Owns what stands in a command's way; what was seen stands in `payment`, when
 //! steps are due in `chain`.
 
-use tillwatch_sdk::{Cancelled, Command, Derived, Evidence, Instant, Out, Value};
+use tillwatch_sdk::{Cancelled, Command, Derived, Evidence, Instant, Out, Value, Visit};
 use tillwatch_wit::ids;
 
 use crate::{
@@ -18,7 +18,7 @@ pub(crate) struct Desk<'a, 'o> {
     pub(crate) settings: &'a Settings,
     pub(crate) till: &'a mut Till,
     pub(crate) out: &'a mut Out<'o>,
-    pub(crate) terminal: &'a str,
+    pub(crate) visit: Visit<'a>,
     pub(crate) at: Instant,
     /// A wake-up: what is due at this very moment is due; for an event others of the same moment may come first.
     pub(crate) timer: bool,
@@ -39,7 +39,9 @@ impl Desk<'_, '_> {
         for index in 0..self.till.payments.len() {
             self.tell_of_goods(index);
             self.ask_after_sale(index);
-            while Kind::ALL.into_iter().any(|kind| self.drive(index, kind)) {}
+            if self.till.payments[index].work.is_open() {
+                while Kind::ALL.into_iter().any(|kind| self.drive(index, kind)) {}
+            }
         }
         let forget = self.till.forget(self.at, self.settings.remember_ms);
         match self.next().into_iter().chain(forget).min() {
@@ -52,7 +54,7 @@ impl Desk<'_, '_> {
     pub(crate) fn unresolved(&mut self, index: usize, why: &str, kind: Option<Kind>) {
         let payment = &self.till.payments[index];
         let mut details =
-            vec![("subject".to_owned(), Value::from(payment.txn.as_str())), ("why".to_owned(), Value::from(why))];
+            vec![("subject".to_owned(), Value::from(payment.names.txn())), ("why".to_owned(), Value::from(why))];
         if let Some(kind) = kind {
             details.push(("chain".to_owned(), Value::from(kind.name())));
         }
@@ -66,9 +68,9 @@ impl Desk<'_, '_> {
         if matches!(chain.phase, Phase::Open(_)) {
             self.out.cancel(Cancelled {
                 kind: kind.name().to_owned(),
-                target: target(kind, payment, self.terminal),
-                txn: Some(payment.txn.clone()),
-                rail: Some(payment.rail.clone()),
+                target: target(kind, payment, self.visit.key()),
+                txn: Some(payment.names.txn().to_owned()),
+                rail: Some(payment.names.rail().to_owned()),
                 chain: chain.number,
                 attempt: chain.taken,
                 reason: reason.name().to_owned(),
@@ -122,8 +124,8 @@ impl Desk<'_, '_> {
         let payment = &mut self.till.payments[index];
         let from = sale.at + payment.reversal_ms;
         if from > at {
-            let left = payment.left_to_sale.map_or((needs, from), |(left, from)| (left.with(needs), from));
-            payment.left_to_sale = Some(left);
+            let left = payment.work.left_to_sale.map_or((needs, from), |(left, from)| (left.with(needs), from));
+            payment.work.left_to_sale = Some(left);
         } else {
             payment.begin(Kind::Query, Plan::Ask { from: at }, needs);
         }
@@ -132,10 +134,10 @@ impl Desk<'_, '_> {
     /// A newer card sale should have sent the reversal; if it has not, the acquirer is asked.
     fn ask_after_sale(&mut self, index: usize) {
         let at = self.at;
-        let Some((needs, from)) = self.till.payments[index].left_to_sale else { return };
+        let Some((needs, from)) = self.till.payments[index].work.left_to_sale else { return };
         if self.is_due(from) {
             let payment = &mut self.till.payments[index];
-            payment.left_to_sale = None;
+            payment.work.left_to_sale = None;
             let needs = needs.and(payment.open());
             if !needs.is_empty() {
                 payment.begin(Kind::Query, Plan::Ask { from: at }, needs);
@@ -146,9 +148,7 @@ impl Desk<'_, '_> {
     /// Moves one chain by one step; says whether it moved.
     fn drive(&mut self, index: usize, kind: Kind) -> bool {
         let at = self.at;
-        let waits = kind == Kind::Flush && self.flush_waits_until(index).is_some();
         let payment = &self.till.payments[index];
-        let spread = payment.spread();
         let Some(chain) = payment.chain(kind) else { return false };
         // Its findings were cleared in this moment and no other has taken its place.
         if chain.is_unwanted() {
@@ -163,6 +163,8 @@ impl Desk<'_, '_> {
         if !self.is_due(chain.due) {
             return false;
         }
+        let waits = kind == Kind::Flush && self.flush_waits_until(index).is_some();
+        let spread = payment.spread();
         let chain = self.till.payments[index].chain_mut(kind).expect("invariant: it was there");
         chain.phase = Phase::Rest;
         if chain.taken == chain.plan.steps() {
@@ -226,19 +228,19 @@ impl Desk<'_, '_> {
     fn send(&mut self, index: usize, kind: Kind, until: Instant) {
         let payment = &mut self.till.payments[index];
         payment.touched = self.at;
-        let target = target(kind, payment, self.terminal);
-        let (txn, rail) = (payment.txn.clone(), payment.rail.clone());
-        let chain = payment.chains[kind as usize].as_mut().expect("invariant: a command is sent by its chain");
+        let target = target(kind, payment, self.visit.key());
+        let (txn, rail) = (payment.names.txn().to_owned(), payment.names.rail().to_owned());
+        let authorize = payment.authorize_seen().map(|(id, time)| Evidence {
+            event: "pos.payment.authorize".to_owned(),
+            id: id.to_owned(),
+            time,
+        });
+        let chain = payment.work.chains[kind as usize].as_mut().expect("invariant: a command is sent by its chain");
         chain.taken += 1;
         chain.due = until;
         chain.phase = Phase::Open(ids::command(&rail, &txn, kind.name(), chain.number, chain.taken));
         let callers = chain.callers;
-        let finding = payment.findings.iter().find(|finding| callers.has(finding.need));
-        let authorize = payment.authorize.iter().map(|(id, time)| Evidence {
-            event: "pos.payment.authorize".to_owned(),
-            id: id.clone(),
-            time: *time,
-        });
+        let finding = payment.work.findings.iter().find(|finding| callers.has(finding.need));
         let guide = |name: &str| ("guide".to_owned(), Value::from(name));
         let details = match &chain.plan {
             Plan::GuidePrinter { fault } => vec![guide("printer"), ("fault".to_owned(), Value::from(fault.as_str()))],
@@ -252,7 +254,7 @@ impl Desk<'_, '_> {
             rail: Some(rail),
             finding: finding.map(|finding| finding.id.clone()),
             cause: finding.and_then(|finding| finding.cause.clone()),
-            evidence: authorize.collect(),
+            evidence: authorize.into_iter().collect(),
             not_before: self.at,
             expires_at: until,
             preconditions: kind.preconditions().iter().map(|name| (*name).to_owned()).collect(),
@@ -275,7 +277,7 @@ impl Desk<'_, '_> {
             Plan::Poll { .. } if callers.is_empty() => {}
             Plan::Poll { .. } => payment.begin(Kind::Query, Plan::Ask { from: at }, callers),
             Plan::Ask { .. } | Plan::AskOnce => {
-                payment.asked_first = Needs::default();
+                payment.work.asked_first = Needs::default();
                 let why = if callers.has(Need::LateApproval) && !payment.is_card() {
                     "late-approval"
                 } else if callers.has(Need::Undelivered) {
@@ -323,8 +325,8 @@ impl Desk<'_, '_> {
             if payment.goods_and_reversal_due() {
                 payment.gives_up_at.into_iter().for_each(&mut take);
             }
-            payment.left_to_sale.iter().for_each(|(_, from)| take(*from));
-            for chain in payment.chains.iter().flatten() {
+            payment.work.left_to_sale.iter().for_each(|(_, from)| take(*from));
+            for chain in payment.work.chains.iter().flatten() {
                 match chain.phase {
                     _ if chain.is_unwanted() => take(self.at),
                     Phase::Pending(until) => take(until),
@@ -340,7 +342,7 @@ impl Desk<'_, '_> {
 /// Where commands of this kind go.
 fn target(kind: Kind, payment: &Payment, terminal: &str) -> String {
     match kind {
-        Kind::Query => format!("acquirer:{}", payment.acquirer),
+        Kind::Query => format!("acquirer:{}", payment.names.acquirer()),
         _ => format!("terminal:{terminal}"),
     }
 }

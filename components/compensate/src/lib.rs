@@ -4,6 +4,8 @@
 //! no findings (`correlate-payment` raises them) and no command that moves money.
 
 pub mod chain;
+pub mod names;
+pub mod past;
 pub mod payment;
 pub mod printer;
 pub mod rule;
@@ -14,6 +16,7 @@ pub mod words;
 mod calls;
 mod desk;
 mod news;
+mod packed;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use tillwatch_sdk::{
 use crate::{
     chain::{AT_ONCE, Phase, Plan},
     desk::Desk,
+    past::Gone,
     payment::Payment,
     printer::Condition,
     till::ID_BYTES_MAX,
@@ -24,19 +25,18 @@ impl Desk<'_, '_> {
         let again = known.is_some_and(|index| self.till.payments[index].authorized_at.is_some());
         let past = self.till.past(txn);
         // The same payment sent again is no new sale.
-        if again || past == Some(true) {
+        if again || past.is_some_and(|gone| gone.authorized) {
             return;
         }
         self.till.began(txn, rail == payment::CARD, when);
         if past.is_some() && known.is_none() {
-            self.till.pass(txn, true, false, at);
+            self.till.pass(txn, Gone { authorized: true, delivered: false }, at);
         } else {
             let windows = self.settings.windows.windows(rail, acquirer, visit.site().unwrap_or_default());
             let index = known.unwrap_or_else(|| self.till.take(Payment::new(txn, rail, acquirer, at)));
             let payment = &mut self.till.payments[index];
             payment.authorize(when, at, &windows);
-            payment.authorize =
-                visit.id().filter(|id| id.len() <= ID_BYTES_MAX).map(|id| (id.to_owned(), visit.time()));
+            payment.set_authorize(visit.id().filter(|id| id.len() <= ID_BYTES_MAX).map(|id| (id, visit.time())));
             if !payment.is_card()
                 && !payment.is_masked()
                 && payment.is_unanswered()
@@ -93,8 +93,8 @@ impl Desk<'_, '_> {
     pub(crate) fn goods(&mut self, index: usize) {
         let payment = &mut self.till.payments[index];
         payment.facts.goods = true;
-        payment.left_to_sale = None;
-        let asked_first = std::mem::take(&mut payment.asked_first);
+        payment.work.left_to_sale = None;
+        let asked_first = std::mem::take(&mut payment.work.asked_first);
         self.end(index, Kind::Flush, Reason::Goods);
         self.release(index, Kind::Query, asked_first, Reason::Goods);
     }
@@ -119,8 +119,8 @@ impl Desk<'_, '_> {
             self.stop_polling(index);
         }
         let payment = &mut self.till.payments[index];
-        payment.left_to_sale = None;
-        let asked_first = std::mem::take(&mut payment.asked_first);
+        payment.work.left_to_sale = None;
+        let asked_first = std::mem::take(&mut payment.work.asked_first);
         self.bar(index, Reason::ReversalSeen);
         self.end(index, Kind::Flush, Reason::ReversalSeen);
         self.release(index, Kind::Query, asked_first, Reason::ReversalSeen);
@@ -155,7 +155,7 @@ impl Desk<'_, '_> {
             Status::NotPaid if payment.gives_up_at.or(payment.reversal_at).is_some_and(|from| visit.when() >= from) => {
                 payment.facts.not_paid = true;
                 self.stop_polling(index);
-                let asked_first = std::mem::take(&mut self.till.payments[index].asked_first);
+                let asked_first = std::mem::take(&mut self.till.payments[index].work.asked_first);
                 self.release(index, Kind::Query, asked_first, Reason::Cleared);
                 self.told_after_giving_up(index, false);
             }
@@ -173,7 +173,7 @@ impl Desk<'_, '_> {
         if payment.chain(Kind::Query).is_none() {
             return;
         }
-        let asked_first = std::mem::take(&mut payment.asked_first).and(payment.open());
+        let asked_first = std::mem::take(&mut payment.work.asked_first).and(payment.open());
         self.release(index, Kind::Query, asked_first, Reason::Cleared);
         self.flush(index, asked_first);
         self.told_after_giving_up(index, true);

@@ -9,6 +9,7 @@ use tillwatch_wit::mask;
 
 use crate::{
     chain::{Chain, Phase, Plan},
+    names::Names,
     words::{Kind, Need, Needs},
 };
 
@@ -16,7 +17,7 @@ use crate::{
 const SPARE_MS: i64 = 10_000;
 
 /// What was seen of a payment; each stays once it is true, but for the answers that an approval overrules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// An approval of any leg.
     pub approved: bool,
@@ -49,21 +50,46 @@ pub struct Finding {
     pub cause: Option<String>,
 }
 
+/// What is done about a payment while something is wrong with it, and what was; most payments never have any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Open findings that call for commands.
+    pub findings: Vec<Finding>,
+    /// Running chains, by [`Kind`].
+    pub chains: [Option<Chain>; 5],
+    /// Chains begun, by [`Kind`].
+    pub begun: [u32; 5],
+    /// Findings whose flush waits for a query to say `paid`.
+    pub asked_first: Needs,
+    /// Findings whose reversal a newer card sale should have sent, and from when the acquirer is asked.
+    pub left_to_sale: Option<(Needs, Instant)>,
+}
+
+impl Work {
+    /// Whether a finding is open or a chain runs.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.findings.is_empty() || self.left_to_sale.is_some() || self.chains.iter().any(Option::is_some)
+    }
+
+    /// Whether there never was any.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        !self.is_open() && self.asked_first.is_empty() && self.begun == [0; 5]
+    }
+}
+
 /// One payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Transaction key.
-    pub txn: String,
-    /// Its rail.
-    pub rail: String,
-    /// Whom to ask.
-    pub acquirer: String,
+    /// Transaction key, rail, whom to ask, and the id of the first authorize seen.
+    pub names: Names,
     /// When it came here; the oldest gives way first.
     pub since: Instant,
     /// When something of it was last heard or done.
     pub touched: Instant,
-    /// Id and own time of the first authorize seen, the evidence of its commands.
-    pub authorize: Option<(String, Instant)>,
+    /// Own time of the authorize whose id is kept.
+    pub authorize_time: Option<Instant>,
     /// Time of the first authorize seen.
     pub authorized_at: Option<Instant>,
     /// When the terminal gives up.
@@ -82,16 +108,8 @@ pub struct Payment {
     pub paid_at: Option<Instant>,
     /// What was seen.
     pub facts: Facts,
-    /// Open findings that call for commands.
-    pub findings: Vec<Finding>,
-    /// Running chains, by [`Kind`].
-    pub chains: [Option<Chain>; 5],
-    /// Chains begun, by [`Kind`].
-    pub begun: [u32; 5],
-    /// Findings whose flush waits for a query to say `paid`.
-    pub asked_first: Needs,
-    /// Findings whose reversal a newer card sale should have sent, and from when the acquirer is asked.
-    pub left_to_sale: Option<(Needs, Instant)>,
+    /// What is done about it.
+    pub work: Work,
 }
 
 impl Payment {
@@ -99,12 +117,10 @@ impl Payment {
     #[must_use]
     pub fn new(txn: &str, rail: &str, acquirer: &str, at: Instant) -> Self {
         Self {
-            txn: txn.to_owned(),
-            rail: rail.to_owned(),
-            acquirer: acquirer.to_owned(),
+            names: Names::new(txn, rail, acquirer),
             since: at,
             touched: at,
-            authorize: None,
+            authorize_time: None,
             authorized_at: None,
             gives_up_at: None,
             answer_by: None,
@@ -114,12 +130,20 @@ impl Payment {
             late_at: None,
             paid_at: None,
             facts: Facts::default(),
-            findings: Vec::new(),
-            chains: [const { None }; 5],
-            begun: [0; 5],
-            asked_first: Needs::default(),
-            left_to_sale: None,
+            work: Work::default(),
         }
+    }
+
+    /// Keeps id and own time of the first authorize seen, the evidence of its commands.
+    pub fn set_authorize(&mut self, authorize: Option<(&str, Instant)>) {
+        self.names.set_authorize(authorize.map_or("", |(id, _)| id));
+        self.authorize_time = authorize.map(|(_, time)| time);
+    }
+
+    /// Id and own time of the first authorize seen, where they are kept.
+    #[must_use]
+    pub fn authorize_seen(&self) -> Option<(&str, Instant)> {
+        self.authorize_time.map(|time| (self.names.authorize(), time))
     }
 
     /// The first authorize that was seen: of time `when`, at `at` in the order of everything.
@@ -135,7 +159,7 @@ impl Payment {
     /// Whether it is a card payment.
     #[must_use]
     pub fn is_card(&self) -> bool {
-        self.rail == CARD
+        self.names.rail() == CARD
     }
 
     /// Whether nobody has answered it.
@@ -200,19 +224,19 @@ impl Payment {
     /// what `not-found` says of it is not so.
     #[must_use]
     pub fn is_masked(&self) -> bool {
-        mask::shows(self.txn.as_bytes())
+        mask::shows(self.names.txn().as_bytes())
     }
 
     /// Whether a finding is open or a chain runs.
     #[must_use]
     pub fn is_in_need(&self) -> bool {
-        !self.findings.is_empty() || self.left_to_sale.is_some() || self.chains.iter().any(Option::is_some)
+        self.work.is_open()
     }
 
     /// The open findings.
     #[must_use]
     pub fn open(&self) -> Needs {
-        self.findings.iter().fold(Needs::default(), |needs, finding| needs.with(Needs::of(finding.need)))
+        self.work.findings.iter().fold(Needs::default(), |needs, finding| needs.with(Needs::of(finding.need)))
     }
 
     /// From when on it need not be kept; none: it waits for something.
@@ -234,7 +258,7 @@ impl Payment {
             || awaited
             || returned
             || self.reversal_at.is_some()
-            || self.begun.iter().any(|begun| *begun > 0)
+            || self.work.begun.iter().any(|begun| *begun > 0)
         {
             return Some(self.touched + remember_ms);
         }
@@ -248,18 +272,18 @@ impl Payment {
     /// By how much its queries move.
     #[must_use]
     pub fn spread(&self) -> u64 {
-        tillwatch_sdk::hash(&self.txn)
+        tillwatch_sdk::hash(self.names.txn())
     }
 
     /// The chain of a kind.
     #[must_use]
     pub fn chain(&self, kind: Kind) -> Option<&Chain> {
-        self.chains[kind as usize].as_ref()
+        self.work.chains[kind as usize].as_ref()
     }
 
     /// The chain of a kind, to change.
     pub fn chain_mut(&mut self, kind: Kind) -> Option<&mut Chain> {
-        self.chains[kind as usize].as_mut()
+        self.work.chains[kind as usize].as_mut()
     }
 
     /// Begins a chain, or joins the one that runs.
@@ -269,15 +293,15 @@ impl Payment {
             running.callers = running.callers.with(callers);
             return;
         }
-        self.begun[kind as usize] += 1;
-        self.chains[kind as usize] = Some(Chain::new(self.begun[kind as usize], callers, plan, spread));
+        self.work.begun[kind as usize] += 1;
+        self.work.chains[kind as usize] = Some(Chain::new(self.work.begun[kind as usize], callers, plan, spread));
     }
 
     /// Takes a chain out. One that has sent nothing gives its number back.
     pub fn close(&mut self, kind: Kind) -> Option<Chain> {
-        let chain = self.chains[kind as usize].take()?;
+        let chain = self.work.chains[kind as usize].take()?;
         if chain.taken == 0 {
-            self.begun[kind as usize] -= 1;
+            self.work.begun[kind as usize] -= 1;
         }
         Some(chain)
     }

@@ -1,13 +1,12 @@
 //! What is known of a till's printer. Owns the meaning of faults, not who reads them.
 
-use serde::{Deserialize, Serialize};
 use tillwatch_sdk::Instant;
 
 /// Longer words of faults are not kept.
 const FAULT_BYTES_MAX: usize = 32;
 
 /// How the printer is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing is known.
     #[default]
@@ -21,11 +20,11 @@ pub enum Condition {
 }
 
 /// The printer, and since when that is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Printer {
     /// How it is.
     pub condition: Condition,
-    since: Instant,
+    pub(crate) since: Instant,
 }
 
 impl Printer {

@@ -7,6 +7,7 @@ use tillwatch_sdk::{
 
 use crate::{
     desk::Desk,
+    past::Gone,
     settings::Settings,
     till::{NAME_BYTES_MAX, TXN_BYTES_MAX, Till},
 };
@@ -21,6 +22,7 @@ impl Rule for Compensate {
     const ID: &'static str = "compensate";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -112,22 +114,24 @@ impl Compensate {
         out: &'a mut Out<'o>,
         timer: bool,
     ) -> Desk<'a, 'o> {
-        Desk { settings: &self.settings, till, out, terminal: visit.key(), at: visit.at(), timer }
+        Desk { settings: &self.settings, till, out, visit: *visit, at: visit.at(), timer }
     }
 }
 
 /// Names that are too long to keep; none where all is well.
 fn too_long(visit: &Visit<'_>) -> Option<String> {
     let names = [
-        ("subject", visit.subject(), TXN_BYTES_MAX),
-        ("txn", visit.txn(), TXN_BYTES_MAX),
-        ("acquirer", visit.acquirer(), NAME_BYTES_MAX),
-        ("rail", visit.rail(), NAME_BYTES_MAX),
+        (FieldId::SUBJECT, TXN_BYTES_MAX),
+        (FieldId::TXN, TXN_BYTES_MAX),
+        (FieldId::ACQUIRER, NAME_BYTES_MAX),
+        (FieldId::RAIL, NAME_BYTES_MAX),
     ];
-    names.into_iter().find_map(|(field, name, max)| {
-        let length = name.map_or(0, str::len);
-        (length > max)
-            .then(|| format!("`{field}` has {length} bytes, at most {max} can be kept: no commands for this event"))
+    names.into_iter().find_map(|(field, max)| {
+        let length = visit.piece_of(field).len();
+        (length > max).then(|| {
+            let name = field.field().name;
+            format!("`{name}` has {length} bytes, at most {max} can be kept: no commands for this event")
+        })
     })
 }
 
@@ -157,7 +161,7 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
                 let said = event == "pos.payment.status"
                     && match Status::read(visit.result()) {
                         Status::Paid => true,
-                        Status::MoneyBack => desk.till.past(txn) != Some(true),
+                        Status::MoneyBack => desk.till.past(txn).is_none_or(|gone| !gone.authorized),
                         Status::NotPaid | Status::Open => false,
                     };
                 if reversal || early || said { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
@@ -171,9 +175,9 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
                 && is_answer(visit)
             {
                 // That the terminal had it must not be forgotten: it will not reverse then.
-                let delivers = delivers(visit) && !desk.till.was_delivered(txn);
-                if delivers || desk.till.past(txn).is_none() {
-                    desk.till.pass(txn, false, delivers, visit.at());
+                let (known, delivered) = (desk.till.past(txn), delivers(visit));
+                if known.is_none_or(|gone| delivered && !gone.delivered) {
+                    desk.till.pass(txn, Gone { authorized: false, delivered }, visit.at());
                 }
             }
         }

@@ -1,18 +1,18 @@
 //! What the rule remembers of one terminal: whether it is heard, its printer, its latest sales and its payments. Owns the bounds of that
 //! memory.
 
-use serde::{Deserialize, Serialize};
 use tillwatch_sdk::Instant;
 
-use crate::{payment::Payment, printer::Printer};
+use crate::{
+    past::{Gone, Past},
+    payment::Payment,
+    printer::Printer,
+};
 
 /// Payments in need at one terminal; one more, and the oldest gives way.
 pub const PAYMENTS_MAX: usize = 64;
 /// Other payments that are remembered; one more, and the oldest is forgotten.
 pub const REMEMBERED_MAX: usize = 32;
-/// Payments remembered by a hash alone, so that an authorize that comes again, or after its answer, opens nothing.
-pub const PAST_MAX: usize = 16;
-
 /// Bytes of a transaction key; an event with a longer one fails, for all of a terminal's payments have to fit into one state.
 pub const TXN_BYTES_MAX: usize = 128;
 /// Bytes of an acquirer, a rail or a cause; as above, a longer cause is left out.
@@ -21,70 +21,43 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const ID_BYTES_MAX: usize = 48;
 
 /// A sale that the till has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sale {
-    hash: u64,
+    pub(crate) hash: u64,
     /// Time of its authorize.
     pub at: Instant,
 }
 
-/// A payment that is answered or forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Past {
-    hash: u64,
-    authorized: bool,
-    delivered: bool,
-    at: Instant,
-}
-
 /// One terminal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Till {
     /// Time of the latest heartbeat.
     pub heard: Option<Instant>,
     /// The printer.
     pub printer: Printer,
-    latest: Option<Sale>,
-    latest_card: Option<Sale>,
+    pub(crate) latest: Option<Sale>,
+    pub(crate) latest_card: Option<Sale>,
     /// Payments, in no order that matters to outputs but the order in which they came.
     pub payments: Vec<Payment>,
-    past: Vec<Past>,
+    pub(crate) past: Past,
 }
 
 impl Till {
     /// The payment of that transaction key.
     #[must_use]
     pub fn find(&self, txn: &str) -> Option<usize> {
-        self.payments.iter().position(|payment| payment.txn == txn)
+        self.payments.iter().position(|payment| payment.names.txn() == txn)
     }
 
-    /// Whether the payment is past, and if so whether its authorize was seen.
+    /// What is remembered of a payment that is past.
     #[must_use]
-    pub fn past(&self, txn: &str) -> Option<bool> {
-        self.gone(txn).map(|past| past.authorized)
+    pub fn past(&self, txn: &str) -> Option<Gone> {
+        self.past.find(tillwatch_sdk::hash(txn))
     }
 
-    /// Whether the payment is past and the terminal had its answer.
-    #[must_use]
-    pub fn was_delivered(&self, txn: &str) -> bool {
-        self.gone(txn).is_some_and(|past| past.delivered)
-    }
-
-    fn gone(&self, txn: &str) -> Option<&Past> {
-        let hash = tillwatch_sdk::hash(txn);
-        self.past.iter().find(|past| past.hash == hash)
-    }
-
-    /// Remembers by a hash alone that the payment is past, and whether its authorize and the delivery of its answer were seen.
-    pub fn pass(&mut self, txn: &str, authorized: bool, delivered: bool, at: Instant) {
-        let hash = tillwatch_sdk::hash(txn);
-        let authorized = authorized || self.past(txn) == Some(true);
-        let delivered = delivered || self.was_delivered(txn);
-        self.past.retain(|past| past.hash != hash);
-        if self.past.len() == PAST_MAX {
-            self.past.remove(0);
-        }
-        self.past.push(Past { hash, authorized, delivered, at });
+    /// Remembers by a hash alone that the payment is past, and what was seen of it.
+    pub fn pass(&mut self, txn: &str, gone: Gone, at: Instant) {
+        self.past.put(tillwatch_sdk::hash(txn), gone, at);
     }
 
     /// The till has begun a sale; of two of one time the one handed out later is the newer.
@@ -123,7 +96,7 @@ impl Till {
     /// Forgets what need not be kept any more. Returns when that is to be asked again.
     pub fn forget(&mut self, at: Instant, remember_ms: i64) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        let mut gone = Vec::new();
+        let past = &mut self.past;
         self.payments.retain(|payment| match payment.kept_until(remember_ms) {
             None => true,
             Some(until) if until > at => {
@@ -131,14 +104,12 @@ impl Till {
                 true
             }
             Some(_) => {
-                gone.push((payment.txn.clone(), payment.authorized_at.is_some(), payment.facts.delivered));
+                let gone = Gone { authorized: payment.authorized_at.is_some(), delivered: payment.facts.delivered };
+                past.put(tillwatch_sdk::hash(payment.names.txn()), gone, at);
                 false
             }
         });
-        for (txn, authorized, delivered) in gone {
-            self.pass(&txn, authorized, delivered, at);
-        }
-        self.past.retain(|past| past.at + remember_ms > at);
+        self.past.forget(at - remember_ms);
         next
     }
 
@@ -167,5 +138,5 @@ impl Till {
 /// The latest sale, if it is another one and not older than the payment.
 fn newer(latest: Option<Sale>, payment: &Payment) -> Option<Sale> {
     let from = payment.authorized_at.or(payment.answered_at).unwrap_or(payment.since);
-    latest.filter(|sale| sale.hash != tillwatch_sdk::hash(&payment.txn) && sale.at >= from)
+    latest.filter(|sale| sale.hash != tillwatch_sdk::hash(payment.names.txn()) && sale.at >= from)
 }
