@@ -3,6 +3,7 @@
 use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Visit,
     payment::{Outcome, Status},
+    place,
 };
 
 use crate::{
@@ -17,6 +18,24 @@ use crate::{
 pub struct Compensate {
     settings: Settings,
 }
+
+// Places in `EVENTS`.
+const AUTHORIZE: u32 = place(Compensate::EVENTS, "pos.payment.authorize");
+const RESPONSE: u32 = place(Compensate::EVENTS, "pos.payment.response");
+const NOTIFY: u32 = place(Compensate::EVENTS, "pos.payment.notify");
+const STATUS: u32 = place(Compensate::EVENTS, "pos.payment.status");
+const DISPLAY: u32 = place(Compensate::EVENTS, "pos.payment.display");
+const CONFIRM: u32 = place(Compensate::EVENTS, "pos.payment.confirm");
+const REVERSAL: u32 = place(Compensate::EVENTS, "pos.payment.reversal");
+const PRINT: u32 = place(Compensate::EVENTS, "pos.print.result");
+const ANNOUNCE: u32 = place(Compensate::EVENTS, "pos.announce.result");
+const DEVICE: u32 = place(Compensate::EVENTS, "pos.device.status");
+const APP: u32 = place(Compensate::EVENTS, "pos.app.state");
+const SAMPLE: u32 = place(Compensate::EVENTS, "pos.net.sample");
+const RESULT: u32 = place(Compensate::EVENTS, "pos.command.result");
+const RAISED: u32 = place(Compensate::EVENTS, "pos.finding.raised");
+const UPDATED: u32 = place(Compensate::EVENTS, "pos.finding.updated");
+const CLEARED: u32 = place(Compensate::EVENTS, "pos.finding.cleared");
 
 impl Rule for Compensate {
     const ID: &'static str = "compensate";
@@ -136,29 +155,30 @@ fn too_long(visit: &Visit<'_>) -> Option<String> {
 }
 
 fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
-    match visit.event() {
-        "pos.finding.raised" => desk.raised(visit),
-        "pos.finding.updated" => desk.updated(visit),
-        "pos.finding.cleared" => desk.cleared(visit),
-        "pos.command.result" => desk.command_result(visit),
-        "pos.app.state" | "pos.net.sample" => desk.till.heard = desk.till.heard.max(Some(visit.when())),
-        "pos.device.status" => {
+    match visit.event_index() {
+        Some(RAISED) => desk.raised(visit),
+        Some(UPDATED) => desk.updated(visit),
+        Some(CLEARED) => desk.cleared(visit),
+        Some(RESULT) => desk.command_result(visit),
+        Some(APP | SAMPLE) => desk.till.heard = desk.till.heard.max(Some(visit.when())),
+        Some(DEVICE) => {
             if let Some(word) = visit.printer() {
                 desk.printer(word, visit, None);
             }
         }
-        "pos.payment.authorize" => {
+        Some(AUTHORIZE) => {
             if let Some(txn) = visit.subject() {
                 desk.authorize(visit, txn);
             }
         }
         event => {
-            let reversal = event == "pos.payment.reversal" && matches!(visit.phase(), Some("request" | "response"));
-            let index = visit.subject().and_then(|txn| {
+            let reversal = event == Some(REVERSAL) && matches!(visit.phase(), Some("request" | "response"));
+            let subject = visit.subject();
+            let index = subject.and_then(|txn| {
                 // That a reversal was seen must not be forgotten, whatever else is known of the payment; nor that goods may be out or the
                 // money is back, where its authorize is still to come; nor `paid`, before what it raises is heard.
-                let early = event == "pos.payment.confirm" && desk.till.past(txn).is_none();
-                let said = event == "pos.payment.status"
+                let early = event == Some(CONFIRM) && desk.till.past(txn).is_none();
+                let said = event == Some(STATUS)
                     && match Status::read(visit.result()) {
                         Status::Paid => true,
                         Status::MoneyBack => desk.till.past(txn).is_none_or(|gone| !gone.authorized),
@@ -166,12 +186,12 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
                     };
                 if reversal || early || said { Some(desk.known(visit, txn)) } else { desk.till.find(txn) }
             });
-            if event == "pos.print.result" {
+            if event == Some(PRINT) {
                 print_result(desk, visit, index);
             }
             if let Some(index) = index {
                 about_payment(desk, visit, index);
-            } else if let Some(txn) = visit.subject()
+            } else if let Some(txn) = subject
                 && is_answer(visit)
             {
                 // That the terminal had it must not be forgotten: it will not reverse then.
@@ -195,39 +215,39 @@ fn print_result(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: Option<usize>
 
 fn about_payment(desk: &mut Desk<'_, '_>, visit: &Visit<'_>, index: usize) {
     desk.till.payments[index].touched = visit.at();
-    match visit.event() {
-        "pos.payment.response" => desk.outcome(visit, index, visit.leg() == Some("terminal")),
-        "pos.payment.notify" => desk.outcome(visit, index, false),
-        "pos.payment.status" => desk.status(visit, index),
-        "pos.payment.display" => desk.display(visit, index),
-        "pos.payment.confirm" => desk.goods(index),
-        "pos.payment.reversal" if matches!(visit.phase(), Some("request" | "response")) => desk.reversal(visit, index),
-        "pos.print.result" => match visit.state() {
+    match visit.event_index() {
+        Some(RESPONSE) => desk.outcome(visit, index, visit.leg() == Some("terminal")),
+        Some(NOTIFY) => desk.outcome(visit, index, false),
+        Some(STATUS) => desk.status(visit, index),
+        Some(DISPLAY) => desk.display(visit, index),
+        Some(CONFIRM) => desk.goods(index),
+        Some(REVERSAL) if matches!(visit.phase(), Some("request" | "response")) => desk.reversal(visit, index),
+        Some(PRINT) => match visit.state() {
             Some("printed") => desk.receipt(index, true),
             Some("accepted" | "failed") => desk.receipt(index, false),
             _ => {}
         },
-        "pos.announce.result" if visit.state() == Some("done") => desk.receipt(index, true),
+        Some(ANNOUNCE) if visit.state() == Some("done") => desk.receipt(index, true),
         _ => {}
     }
 }
 
 /// Whether an answer shows that the terminal had it.
 fn delivers(visit: &Visit<'_>) -> bool {
-    match visit.event() {
-        "pos.payment.response" => visit.leg() == Some("terminal"),
-        "pos.payment.notify" => false,
+    match visit.event_index() {
+        Some(RESPONSE) => visit.leg() == Some("terminal"),
+        Some(NOTIFY) => false,
         _ => true,
     }
 }
 
 /// Whether an event about a payment that is not remembered shows that it is answered, so that its authorize, coming late, opens nothing.
 fn is_answer(visit: &Visit<'_>) -> bool {
-    match visit.event() {
-        "pos.payment.response" | "pos.payment.notify" => Outcome::read(visit.outcome()) != Outcome::Open,
-        "pos.payment.display" => matches!(visit.shown(), Some("approved" | "declined")),
-        "pos.print.result" => visit.state().is_some(),
-        "pos.announce.result" => visit.state() == Some("done"),
+    match visit.event_index() {
+        Some(RESPONSE | NOTIFY) => Outcome::read(visit.outcome()) != Outcome::Open,
+        Some(DISPLAY) => matches!(visit.shown(), Some("approved" | "declined")),
+        Some(PRINT) => visit.state().is_some(),
+        Some(ANNOUNCE) => visit.state() == Some("done"),
         _ => false,
     }
 }

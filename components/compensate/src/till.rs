@@ -1,7 +1,7 @@
 //! What the rule remembers of one terminal: whether it is heard, its printer, its latest sales and its payments. Owns the bounds of that
 //! memory.
 
-use tillwatch_sdk::Instant;
+use tillwatch_sdk::{Instant, same};
 
 use crate::{
     past::{Gone, Past},
@@ -46,7 +46,7 @@ impl Till {
     /// The payment of that transaction key.
     #[must_use]
     pub fn find(&self, txn: &str) -> Option<usize> {
-        self.payments.iter().position(|payment| payment.names.txn() == txn)
+        self.payments.iter().position(|payment| same(payment.names.txn().as_bytes(), txn.as_bytes()))
     }
 
     /// What is remembered of a payment that is past.

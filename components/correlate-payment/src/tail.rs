@@ -4,8 +4,6 @@
 //! A text is its length (one byte, or 255 and four) and its bytes; which texts there are says `texts`, in the order of [`Text`]. An opener is
 //! its event (index in the rule's `EVENTS`), the length of its id, its own time from `base` in eight bytes, and its id.
 
-use tillwatch_sdk::{length, split_length};
-
 use crate::state::Text;
 
 /// The event that opened a window.
@@ -145,6 +143,27 @@ impl Tail {
     }
 }
 
+/// Stands as the length of a text that has four bytes more for it.
+const LONG: u8 = u8::MAX;
+
+/// A length as it is written, and how many of the bytes that are.
+#[inline]
+fn length(length: u32) -> ([u8; 5], usize) {
+    let [a, b, c, d] = length.to_le_bytes();
+    if length < u32::from(LONG) { ([a, 0, 0, 0, 0], 1) } else { ([LONG, a, b, c, d], 5) }
+}
+
+/// Splits a length off; none where there is no whole one.
+#[inline]
+fn split_length(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    if first != LONG {
+        return Some((u32::from(first), rest));
+    }
+    let (length, rest) = rest.split_first_chunk()?;
+    Some((u32::from_le_bytes(*length), rest))
+}
+
 fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = split_length(bytes)?;
     rest.split_at_checked(usize::try_from(length).ok()?)
@@ -155,4 +174,19 @@ fn split_opener(bytes: &[u8]) -> Option<(Opener<'_>, &[u8])> {
     let (time, rest) = rest.split_first_chunk()?;
     let (id, rest) = rest.split_at_checked(usize::from(length))?;
     Some((Opener { event, id, time: i64::from_le_bytes(*time) }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_reads_back_and_a_part_of_one_is_none() {
+        for number in [0, 1, 253, 254, 255, 256, 65_536, u32::MAX] {
+            let (bytes, count) = length(number);
+            assert_eq!(count, if number < 255 { 1 } else { 5 });
+            assert_eq!(split_length(&[&bytes[..count], b"rest"].concat()), Some((number, &b"rest"[..])));
+            assert!((0..count).all(|part| split_length(&bytes[..part]).is_none()), "{number}");
+        }
+    }
 }

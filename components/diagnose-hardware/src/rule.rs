@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Visit,
     evidence::{Collector, Kind},
+    place,
 };
 
 use crate::{
@@ -28,16 +29,26 @@ pub struct DiagnoseHardware {
 pub struct State {
     collector: Collector,
     printer: Printer,
+    #[serde(with = "tillwatch_sdk::rare")]
     scanner: Scanner,
+    #[serde(with = "tillwatch_sdk::rare")]
     device: Device,
     app: App,
 }
+
+// Places in `EVENTS`.
+const PRINT: u32 = place(DiagnoseHardware::EVENTS, "pos.print.result");
+const SCAN: u32 = place(DiagnoseHardware::EVENTS, "pos.scan.result");
+const DEVICE: u32 = place(DiagnoseHardware::EVENTS, "pos.device.status");
+const APP: u32 = place(DiagnoseHardware::EVENTS, "pos.app.state");
+const SAMPLE: u32 = place(DiagnoseHardware::EVENTS, "pos.net.sample");
+const RAISED: u32 = place(DiagnoseHardware::EVENTS, "pos.finding.raised");
 
 impl Rule for DiagnoseHardware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [&'static str] = &[
         "pos.print.result",
         "pos.scan.result",
@@ -96,14 +107,14 @@ impl Rule for DiagnoseHardware {
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let till = state.get_or_insert_default();
         till.collector.learn(visit.key_piece(), visit, out);
-        match visit.event() {
-            "pos.print.result" => {
+        match visit.event_index() {
+            Some(PRINT) => {
                 till.printer.print_result(visit, out);
                 if visit.state() == Some("failed") {
                     self.sign(till, visit, ("H1", "printer", 70), None);
                 }
             }
-            "pos.scan.result" => {
+            Some(SCAN) => {
                 till.scanner.read(&self.settings, visit, out);
                 match visit.state() {
                     Some("fail") => self.sign(till, visit, ("H2", "fail", 40), None),
@@ -111,19 +122,19 @@ impl Rule for DiagnoseHardware {
                     _ => {}
                 }
             }
-            "pos.device.status" => self.status(till, visit, out),
-            "pos.app.state" => {
+            Some(DEVICE) => self.status(till, visit, out),
+            Some(APP) => {
                 let sign = till.app.state(&self.settings, visit, out);
                 self.app(till, visit, sign);
             }
-            "pos.net.sample" => {
+            Some(SAMPLE) => {
                 let up = visit.link() != Some("none") && visit.loss_pct().unwrap_or(0.0) < 100.0;
                 if up {
                     let sign = till.app.link_up(&self.settings, visit, out);
                     self.app(till, visit, sign);
                 }
             }
-            event => self.finding(till, event == "pos.finding.raised", visit, out),
+            event => self.finding(till, event == Some(RAISED), visit, out),
         }
         self.wake(till, out);
         state.take_if(|till| *till == State::default());

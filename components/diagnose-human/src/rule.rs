@@ -5,6 +5,7 @@ use tillwatch_sdk::{
     FieldId, Instant, Out, Rule, Scope, Severity, Visit,
     cause::Verdict,
     evidence::{Collector, Kind, NAME_BYTES_MAX},
+    place,
     standing::{self, About},
 };
 
@@ -29,18 +30,27 @@ pub struct State {
     collector: Collector,
     operator: String,
     help: Help,
+    #[serde(with = "tillwatch_sdk::rare")]
     prompts: Recent,
+    #[serde(with = "tillwatch_sdk::rare")]
     waits: Recent,
     slips: Slips,
     /// When something was last wrong with till, printer or line: waits are explained by it.
     trouble: Option<Instant>,
 }
 
+// Places in `EVENTS`.
+const AUTHORIZE: u32 = place(DiagnoseHuman::EVENTS, "pos.payment.authorize");
+const RESPONSE: u32 = place(DiagnoseHuman::EVENTS, "pos.payment.response");
+const ACTION: u32 = place(DiagnoseHuman::EVENTS, "pos.operator.action");
+const PRINT: u32 = place(DiagnoseHuman::EVENTS, "pos.print.result");
+const APP: u32 = place(DiagnoseHuman::EVENTS, "pos.app.state");
+
 impl Rule for DiagnoseHuman {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -95,7 +105,7 @@ impl Rule for DiagnoseHuman {
 
     /// Receipts that come out and tills that say how they are. The operator is one of the names that the collector knows.
     fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
-        matches!(visit.event(), "pos.print.result" | "pos.app.state")
+        matches!(visit.event_index(), Some(PRINT | APP))
             && !troubles(visit)
             && Collector::knows(state, visit.key_piece(), visit)
     }
@@ -107,14 +117,14 @@ impl Rule for DiagnoseHuman {
             operator.clone_into(&mut till.operator);
         }
         till.collector.learn(visit.key_piece(), visit, out);
-        match visit.event() {
-            "pos.payment.authorize" => self.authorize(till, visit, out),
-            "pos.payment.response" => till.slips.answered(visit),
-            "pos.operator.action" => {
+        match visit.event_index() {
+            Some(AUTHORIZE) => self.authorize(till, visit, out),
+            Some(RESPONSE) => till.slips.answered(visit),
+            Some(ACTION) => {
                 let operator = till.operator.clone();
                 self.acts(till, About::operator(&operator), visit, out);
             }
-            "pos.print.result" | "pos.app.state" => {
+            Some(PRINT | APP) => {
                 if troubles(visit) {
                     till.trouble = Some(visit.at());
                 }
@@ -152,8 +162,8 @@ fn waits(scope: About<'_>) -> standing::Kind<'_> {
 
 /// Whether a receipt or a till says that something is wrong.
 fn troubles(visit: &Visit<'_>) -> bool {
-    match visit.event() {
-        "pos.print.result" => visit.state() == Some("failed"),
+    match visit.event_index() {
+        Some(PRINT) => visit.state() == Some("failed"),
         _ => matches!(visit.state(), Some("crash" | "anr" | "stop" | "start")),
     }
 }

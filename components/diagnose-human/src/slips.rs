@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
-    Instant, Out, Severity, Updated, Visit,
+    FieldId, Instant, Out, Severity, Updated, Visit,
     cause::Verdict,
     payment::Outcome,
+    same,
     standing::{self, About},
 };
 
@@ -44,6 +45,7 @@ pub struct Slips {
     sale: Option<Sale>,
     /// The latest sales that were begun again.
     repeated: Vec<String>,
+    #[serde(with = "tillwatch_sdk::rare")]
     recent: Recent,
 }
 
@@ -86,7 +88,8 @@ impl Slips {
     /// An answer to a sale.
     pub fn answered(&mut self, visit: &Visit<'_>) {
         let outcome = Outcome::read(visit.outcome());
-        if let Some(sale) = self.sale.as_mut().filter(|sale| Some(sale.txn.as_str()) == visit.subject()) {
+        let txn = visit.piece_of(FieldId::SUBJECT);
+        if let Some(sale) = self.sale.as_mut().filter(|sale| same(sale.txn.as_bytes(), txn)) {
             match outcome {
                 Outcome::Approved => sale.approved = Some(true),
                 Outcome::Declined => sale.approved = Some(false),

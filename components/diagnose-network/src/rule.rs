@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     FieldId, Instant, Out, Rule, Scope, Visit,
     evidence::{Collector, Ended, Kind, Notice, Stuck},
+    place,
 };
 
 use crate::{baseline::Baseline, settings::Settings};
@@ -35,11 +36,20 @@ pub struct Till {
     maintenance: Vec<(String, Instant)>,
 }
 
+// Places in `EVENTS`.
+const AUTHORIZE: u32 = place(DiagnoseNetwork::EVENTS, "pos.payment.authorize");
+const RESPONSE: u32 = place(DiagnoseNetwork::EVENTS, "pos.payment.response");
+const SAMPLE: u32 = place(DiagnoseNetwork::EVENTS, "pos.net.sample");
+const APP: u32 = place(DiagnoseNetwork::EVENTS, "pos.app.state");
+const HOST: u32 = place(DiagnoseNetwork::EVENTS, "pos.host.sample");
+const RAISED: u32 = place(DiagnoseNetwork::EVENTS, "pos.finding.raised");
+const CLEARED: u32 = place(DiagnoseNetwork::EVENTS, "pos.finding.cleared");
+
 impl Rule for DiagnoseNetwork {
     const ID: &'static str = "diagnose-network";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [&'static str] = &[
         "pos.payment.authorize",
         "pos.payment.response",
@@ -107,7 +117,7 @@ impl Rule for DiagnoseNetwork {
 
     /// Nearly every answer.
     fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
-        visit.event() == "pos.payment.response"
+        visit.event_index() == Some(RESPONSE)
             && !self.overloaded(visit)
             && Collector::knows(state, visit.key_piece(), visit)
     }
@@ -115,22 +125,22 @@ impl Rule for DiagnoseNetwork {
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<Till>, out: &mut Out<'_>) {
         let till = state.get_or_insert_default();
         // A gateway's sample is about a host, and keyed by it.
-        let terminal = if visit.event() == "pos.host.sample" { &[][..] } else { visit.key_piece() };
+        let terminal = if visit.event_index() == Some(HOST) { &[][..] } else { visit.key_piece() };
         till.collector.learn(terminal, visit, out);
-        match visit.event() {
-            "pos.payment.authorize" => {
+        match visit.event_index() {
+            Some(AUTHORIZE) => {
                 if visit.repeat() != Some(true) {
                     till.collector.begun(&self.settings.evidence, visit);
                 }
             }
-            "pos.payment.response" => self.answered(till, visit),
-            "pos.net.sample" => {
+            Some(RESPONSE) => self.answered(till, visit),
+            Some(SAMPLE) => {
                 self.heard(till, visit);
                 self.net(till, visit);
             }
-            "pos.app.state" => self.app(till, visit, out),
-            "pos.host.sample" => self.host(till, visit, out),
-            "pos.finding.cleared" => self.cleared(till, visit, out),
+            Some(APP) => self.app(till, visit, out),
+            Some(HOST) => self.host(till, visit, out),
+            Some(CLEARED) => self.cleared(till, visit, out),
             _ => self.stuck(till, visit, out),
         }
         self.wake(till, out);
@@ -277,7 +287,7 @@ impl DiagnoseNetwork {
     /// holds a payment up makes it slow first.
     fn stuck(&self, till: &Till, visit: &Visit<'_>, out: &mut Out<'_>) {
         let (Some(finding), Some(kind), Some(txn)) = (visit.finding(), visit.kind(), visit.txn()) else { return };
-        let raised = visit.event() == "pos.finding.raised";
+        let raised = visit.event_index() == Some(RAISED);
         if !self.settings.stuck_kinds.iter().any(|known| known == kind) || !raised && visit.cause().is_none() {
             return;
         }

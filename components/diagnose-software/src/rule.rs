@@ -5,6 +5,7 @@ use tillwatch_sdk::{
     FieldId, Out, Rule, Scope, Updated, Visit,
     cause::Verdict,
     evidence::{Collector, Kind},
+    place,
 };
 
 use crate::{behind::Behind, settings::Settings};
@@ -29,11 +30,17 @@ pub struct State {
     behind: Behind,
 }
 
+// Places in `EVENTS`.
+const RESPONSE: u32 = place(DiagnoseSoftware::EVENTS, "pos.payment.response");
+const APP: u32 = place(DiagnoseSoftware::EVENTS, "pos.app.state");
+const SAMPLE: u32 = place(DiagnoseSoftware::EVENTS, "pos.net.sample");
+const BATCH: u32 = place(DiagnoseSoftware::EVENTS, "pos.batch.result");
+
 impl Rule for DiagnoseSoftware {
     const ID: &'static str = ID;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Terminal;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [&'static str] =
         &["pos.payment.response", "pos.app.state", "pos.net.sample", "pos.batch.result", "pos.finding.raised"];
     const FIELDS: &'static [FieldId] = &[
@@ -70,9 +77,9 @@ impl Rule for DiagnoseSoftware {
 
     /// Nearly every answer and every sample of the line.
     fn ignores(&self, visit: &Visit<'_>, state: &[u8]) -> bool {
-        let nothing = match visit.event() {
-            "pos.payment.response" => self.codes(visit).next().is_none(),
-            "pos.net.sample" => visit.tls_error().is_none(),
+        let nothing = match visit.event_index() {
+            Some(RESPONSE) => self.codes(visit).next().is_none(),
+            Some(SAMPLE) => visit.tls_error().is_none(),
             _ => false,
         };
         nothing && Collector::knows(state, visit.key_piece(), visit)
@@ -81,11 +88,11 @@ impl Rule for DiagnoseSoftware {
     fn on_event(&self, visit: &Visit<'_>, state: &mut Option<State>, out: &mut Out<'_>) {
         let till = state.get_or_insert_default();
         till.collector.learn(visit.key_piece(), visit, out);
-        match visit.event() {
-            "pos.payment.response" => self.answered(till, visit, out),
-            "pos.app.state" => self.app(till, visit, out),
-            "pos.net.sample" => self.connection(till, visit, out),
-            "pos.batch.result" => {
+        match visit.event_index() {
+            Some(RESPONSE) => self.answered(till, visit, out),
+            Some(APP) => self.app(till, visit, out),
+            Some(SAMPLE) => self.connection(till, visit, out),
+            Some(BATCH) => {
                 if visit.state() == Some("unbalanced") {
                     self.sign(till, visit, ("S2", "batch", 60));
                 }

@@ -40,7 +40,7 @@ impl Rule for IncidentRule {
     const ID: &'static str = "incident";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const KEY: Scope = Scope::Region;
-    const STATE_VERSION: u32 = 4;
+    const STATE_VERSION: u32 = 5;
     const EVENTS: &'static [&'static str] =
         &[evidence::CENSUS, evidence::STUCK, evidence::ENDED, evidence::SIGN, evidence::NOTICE];
     const FIELDS: &'static [FieldId] = &[FieldId::DATA];

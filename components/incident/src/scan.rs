@@ -74,24 +74,25 @@ pub struct Found {
 #[must_use]
 pub fn best(region: &Region, stuck: &[&Waiting], settings: &Settings) -> Option<Found> {
     // Findings of one payment are one payment, and what follows of an older one is none.
+    let hashes: Vec<u64> = stuck.iter().map(|waiting| tillwatch_sdk::hash(waiting.txn())).collect();
     let first = |index: &usize| {
-        let waiting = stuck[*index];
-        !follows(waiting.kind()) && stuck[..*index].iter().all(|before| before.txn() != waiting.txn())
+        let (waiting, hash) = (stuck[*index], hashes[*index]);
+        let mut before = stuck.iter().zip(&hashes).take(*index);
+        !follows(waiting.kind()) && before.all(|(before, known)| *known != hash || before.txn() != waiting.txn())
     };
     let one_each: Vec<&Waiting> = (0..stuck.len()).filter(first).map(|index| stuck[index]).collect();
     let stuck = one_each.as_slice();
-    let scopes = distinct(stuck.iter().flat_map(|waiting| waiting.scopes()).collect());
-    let inside = |scope: &str| stuck.iter().filter(|waiting| waiting.within(scope)).count();
+    // A payment has a scope once: so many are in it.
+    let scopes = counted(stuck.iter().flat_map(|waiting| waiting.scopes()).collect());
     let everywhere = scopes
         .iter()
-        .filter(|scope| word_of(scope) == "region")
-        .map(|scope| region.payments.begun(scope))
+        .filter(|(scope, _)| word_of(scope) == "region")
+        .map(|(scope, _)| region.payments.begun(scope))
         .sum::<usize>();
     let all = everywhere.max(stuck.len());
     let mut found: Option<(f64, Found)> = None;
-    let ranked = WORDS.iter().flat_map(|word| scopes.iter().filter(move |scope| word_of(scope) == *word));
-    for scope in ranked.copied() {
-        let count = inside(scope);
+    let ranked = WORDS.iter().flat_map(|word| scopes.iter().filter(move |(scope, _)| word_of(scope) == *word));
+    for (scope, count) in ranked.copied() {
         if !enough(scope, stuck, count, settings) {
             continue;
         }
@@ -127,14 +128,20 @@ fn enough(scope: &str, stuck: &[&Waiting], count: usize, settings: &Settings) ->
 /// Over how many scopes of a word the stuck payments of a cohort are spread.
 fn spread(scope: &str, stuck: &[&Waiting], word: &str) -> usize {
     let inside = stuck.iter().filter(|waiting| waiting.within(scope));
-    distinct(inside.filter_map(|waiting| waiting.named(word)).collect()).len()
+    counted(inside.filter_map(|waiting| waiting.named(word)).collect()).len()
 }
 
-/// Each name once, in their order. The one sort of the component: each more, of whatever, would cost 5 KB of it.
-fn distinct(mut names: Vec<&str>) -> Vec<&str> {
+/// Each name once, in their order, and how often it is there. The one sort of the component: each more, of whatever, would cost 5 KB of it.
+fn counted(mut names: Vec<&str>) -> Vec<(&str, usize)> {
     names.sort_unstable();
-    names.dedup();
-    names
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match counted.last_mut() {
+            Some((last, count)) if *last == name => *count += 1,
+            _ => counted.push((name, 1)),
+        }
+    }
+    counted
 }
 
 /// The logarithm of the likelihood ratio: `stuck` of `payments` in the cohort, `all_stuck` of `all` in the region. 0 where the cohort is no

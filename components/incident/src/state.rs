@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_sdk::{
     Instant, TEXTS_MAX, Texts,
     evidence::{Cohorts, Notice, Stuck},
-    ids,
+    ids, same,
 };
 
 use crate::{
@@ -103,7 +103,7 @@ impl Waiting {
     /// Whether its finding is this.
     #[must_use]
     pub fn is(&self, finding: &str) -> bool {
-        self.texts.bytes(0) == finding.as_bytes()
+        same(self.texts.bytes(0), finding.as_bytes())
     }
 
     /// Kind of that.
@@ -138,7 +138,7 @@ impl Waiting {
     /// Whether it is part of a scope.
     #[must_use]
     pub fn within(&self, scope: &str) -> bool {
-        (Self::SCOPES..TEXTS_MAX).any(|index| self.texts.bytes(index) == scope.as_bytes())
+        (Self::SCOPES..TEXTS_MAX).any(|index| same(self.texts.bytes(index), scope.as_bytes()))
     }
 
     /// The scope of a word, as `site`.

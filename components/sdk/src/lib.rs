@@ -11,7 +11,6 @@
 extern crate self as tillwatch_sdk;
 
 mod hash;
-mod length;
 mod out;
 mod run;
 mod settings;
@@ -23,6 +22,7 @@ pub mod cause;
 pub mod evidence;
 pub mod native;
 pub mod payment;
+pub mod rare;
 pub mod standing;
 
 #[cfg(target_arch = "wasm32")]
@@ -37,7 +37,6 @@ struct Rules;
 use serde::de::DeserializeOwned;
 
 pub use hash::hash;
-pub use length::{LENGTH_BYTES_MAX, length, split_length};
 pub use out::Out;
 pub use tillwatch_wit::{
     contract::{
@@ -47,7 +46,7 @@ pub use tillwatch_wit::{
     ids,
     table::{FieldId, TypeId},
 };
-pub use visit::Visit;
+pub use visit::{Visit, place};
 
 /// A rule: a pure function from (state, visit) to (state, wake-up, actions). It keeps nothing between visits but its settings.
 pub trait Rule: Sized {
@@ -102,7 +101,7 @@ pub trait Rule: Sized {
     }
 }
 
-pub use run::describe;
+pub use run::{describe, same};
 pub use settings::make;
 pub use state::{State, decode_state, encode_state};
 pub use texts::{TEXTS_MAX, Texts};

@@ -101,12 +101,21 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
     Ok(Verdict { state: change, wake: wake.unwrap_or(Wake::Keep) })
 }
 
-/// Whether two pieces are the same. Words at a time: `==` compares bytes one by one in WebAssembly, and a region's state has tens of thousands.
-pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
-    let ((ones, one_rest), (others, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    one.len() == other.len()
-        && ones.iter().zip(others).all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
-        && one_rest == other_rest
+/// Whether two pieces are the same. Words at a time: `==` compares bytes one by one in WebAssembly, with a call for it, and a region's state has
+/// tens of thousands.
+#[inline]
+#[must_use]
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(end), Some(other_end)) = (one.last_chunk(), other.last_chunk()) else {
+        return one.iter().zip(other).all(|(one, other)| one == other);
+    };
+    // The last word may overlap the one before.
+    let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
+    u64::from_ne_bytes(*end) == u64::from_ne_bytes(*other_end)
+        && words.all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
 }
 
 #[cfg(test)]

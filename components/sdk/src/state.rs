@@ -1,5 +1,6 @@
 //! How states are written: any serde type by postcard (ADR 0002), and a type with a layout of its own by itself.
 
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What a rule remembers of a key. Every serde type is one; a type that is none may say itself how it is written, where every event counts.
@@ -23,8 +24,30 @@ impl<S: Serialize + DeserializeOwned> State for S {
     }
 
     fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        *bytes = postcard::to_extend(self, std::mem::take(bytes))
-            .map_err(|error| format!("the state cannot be written: {error}"))?;
+        postcard::serialize_with_flavor(self, Behind(bytes))
+            .map_err(|error| format!("the state cannot be written: {error}"))
+    }
+}
+
+/// Appends to a list. Texts are copied: postcard's own way with one is a byte at a time.
+struct Behind<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Behind<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }
 }

@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{LENGTH_BYTES_MAX, split_length};
-
 /// Texts that one piece holds.
 pub const TEXTS_MAX: usize = 12;
 
@@ -16,14 +14,18 @@ pub struct Texts {
     ends: [u32; TEXTS_MAX],
 }
 
-/// How they are written: lengths up to the last that is not empty, and the texts.
+/// How they are written: how many, up to the last that is not empty, and where each ends; then the texts. An end has two bytes where all of them fit, else
+/// four: nothing is looked for, and nothing counted up.
 #[derive(Serialize, Deserialize)]
 struct Packed<'a> {
     #[serde(with = "serde_bytes")]
-    lengths: &'a [u8],
+    ends: &'a [u8],
     #[serde(with = "serde_bytes")]
     all: &'a [u8],
 }
+
+/// Beside the number of texts: each end has four bytes.
+const WIDE: u8 = 1 << 7;
 
 /// Texts as they lie in a stored state.
 pub(crate) struct Lent<'a> {
@@ -38,16 +40,27 @@ impl<'a> Lent<'a> {
     }
 
     fn of(packed: &Packed<'a>) -> Option<Self> {
-        let (mut ends, mut end, mut rest, mut count) = ([0; TEXTS_MAX], 0_u32, packed.lengths, 0);
-        while !rest.is_empty() {
-            let (length, behind) = split_length(rest)?;
-            rest = behind;
-            end = end.checked_add(length)?;
-            *ends.get_mut(count)? = end;
-            count += 1;
-        }
-        ends[count..].fill(end);
-        (packed.all.len() == end as usize).then_some(Self { all: packed.all, ends })
+        let (head, rest) = packed.ends.split_first()?;
+        let count = usize::from(head & !WIDE);
+        let (mut ends, mut before) = ([0; TEXTS_MAX], 0);
+        let own = ends.get_mut(..count)?;
+        let mut put = |place: &mut u32, end| {
+            let sound = end >= before;
+            (*place, before) = (end, end);
+            sound
+        };
+        let (sound, rest) = if head & WIDE == 0 {
+            let (stored, rest) = rest.as_chunks();
+            let mut all = own.iter_mut().zip(stored);
+            (stored.len() == count && all.all(|(place, end)| put(place, u32::from(u16::from_le_bytes(*end)))), rest)
+        } else {
+            let (stored, rest) = rest.as_chunks();
+            let mut all = own.iter_mut().zip(stored);
+            (stored.len() == count && all.all(|(place, end)| put(place, u32::from_le_bytes(*end))), rest)
+        };
+        let sound = sound && rest.is_empty() && before as usize == packed.all.len();
+        ends[count..].fill(before);
+        sound.then_some(Self { all: packed.all, ends })
     }
 
     pub(crate) fn bytes(&self, index: usize) -> &'a [u8] {
@@ -117,19 +130,26 @@ impl Texts {
 
 impl Serialize for Texts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut lengths = [0; LENGTH_BYTES_MAX * TEXTS_MAX];
-        let (mut written, mut wanted, mut before) = (0, 0, 0);
-        for end in self.ends {
-            let length = end - before;
-            before = end;
-            let (bytes, count) = crate::length(length);
-            lengths[written..written + count].copy_from_slice(&bytes[..count]);
-            written += count;
-            if length > 0 {
-                wanted = written;
-            }
-        }
-        Packed { lengths: &lengths[..wanted], all: self.all.as_bytes() }.serialize(serializer)
+        let last = u32::try_from(self.all.len()).expect("texts of a state are far smaller");
+        let count =
+            self.ends.iter().position(|end| *end == last).map_or(0, |index| if last == 0 { 0 } else { index + 1 });
+        let mut ends = [0; 1 + 4 * TEXTS_MAX];
+        let (head, room) = ends.split_at_mut(1);
+        head[0] = u8::try_from(count).expect("invariant: texts are few");
+        let length = if last <= u32::from(u16::MAX) {
+            let room = room.as_chunks_mut().0.iter_mut();
+            room.zip(&self.ends[..count]).for_each(|(room, end)| {
+                let [low, high, ..] = end.to_le_bytes();
+                *room = [low, high];
+            });
+            1 + 2 * count
+        } else {
+            head[0] |= WIDE;
+            let room = room.as_chunks_mut().0.iter_mut();
+            room.zip(&self.ends[..count]).for_each(|(room, end)| *room = end.to_le_bytes());
+            1 + 4 * count
+        };
+        Packed { ends: &ends[..length], all: self.all.as_bytes() }.serialize(serializer)
     }
 }
 
@@ -137,7 +157,7 @@ impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lent = Lent::of(&Packed::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("no texts"))?;
         let all = std::str::from_utf8(lent.all).ok();
-        let all = all.filter(|all| lent.ends.iter().all(|end| all.is_char_boundary(*end as usize)));
+        let all = all.filter(|all| all.is_ascii() || lent.ends.iter().all(|end| all.is_char_boundary(*end as usize)));
         let all = all.ok_or_else(|| D::Error::custom("texts that are no UTF-8"))?.to_owned();
         Ok(Self { all, ends: lent.ends })
     }
@@ -178,7 +198,7 @@ mod tests {
             let lent = Lent::beginning(&state).expect("it begins with texts");
             assert!((0..TEXTS_MAX).all(|index| lent.bytes(index) == owned[index].as_bytes()), "{lengths:?}");
         }
-        assert_eq!(encode_state(&Texts::default()), Ok(vec![0, 0]));
+        assert_eq!(encode_state(&Texts::default()), Ok(vec![1, 0, 0]));
     }
 
     #[test]
@@ -196,7 +216,9 @@ mod tests {
                 }
             }
         }
-        assert!(decode_state::<Texts>(&[14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, b'x']).is_err(), "too many");
-        assert!(decode_state::<Texts>(&[1, 1, 1, 0xff]).is_err(), "no UTF-8");
+        assert!(decode_state::<Texts>(&[&[27, 13][..], &[0; 26], &[0]].concat()).is_err(), "too many");
+        assert!(decode_state::<Texts>(&[3, 1, 1, 0, 1, 0xff]).is_err(), "no UTF-8");
+        assert!(decode_state::<Texts>(&[5, 2, 1, 0, 0, 0, 0]).is_err(), "one ends before it begins");
+        assert!(decode_state::<Texts>(&[4, 1, 1, 0, 0, 1, b'x']).is_err(), "a byte too many");
     }
 }

@@ -30,6 +30,38 @@ pub(crate) const fn positions(fields: &[FieldId]) -> Positions {
     table
 }
 
+/// The place of an event type in a rule's `EVENTS`, for a constant that [`Visit::event_index`] is matched with: names are compared byte by byte in
+/// WebAssembly, which is a good part of what a small rule does.
+///
+/// # Panics
+/// Where it is none of them; in a constant the rule does not compile then.
+#[must_use]
+pub const fn place(events: &[&str], name: &str) -> u32 {
+    let mut index = 0;
+    while index < events.len() {
+        if equal(events[index].as_bytes(), name.as_bytes()) {
+            #[allow(clippy::cast_possible_truncation, reason = "events are few")]
+            return index as u32;
+        }
+        index += 1;
+    }
+    panic!("the rule does not declare this event in EVENTS")
+}
+
+const fn equal(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// One visit of a rule to one key.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
@@ -44,6 +76,7 @@ pub struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
+    #[inline]
     pub(crate) fn piece(&self, index: usize) -> &'a [u8] {
         let start = if index == 0 { self.start } else { self.ends[index - 1] as usize };
         &self.bytes[start..self.ends[index] as usize]
@@ -53,10 +86,13 @@ impl<'a> Visit<'a> {
     ///
     /// # Panics
     /// Where the rule does not declare the field.
+    #[inline]
     #[must_use]
     pub fn piece_of(&self, field: FieldId) -> &'a [u8] {
         let position = self.positions[field.0 as usize];
-        assert!(position != ABSENT, "the rule reads field `{}` and does not declare it in FIELDS", field.field().name);
+        if position == ABSENT {
+            undeclared(field);
+        }
         self.piece(usize::from(position))
     }
 
@@ -105,7 +141,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The event's place in the rule's `EVENTS`; none for a wake-up.
+    /// The event's place in the rule's `EVENTS`, see [`place`]; none for a wake-up.
     #[must_use]
     pub fn event_index(&self) -> Option<u32> {
         match self.visit.trigger {
@@ -128,6 +164,11 @@ impl<'a> Visit<'a> {
     pub fn read_data<T: DeserializeOwned>(&self) -> Option<Result<T, String>> {
         self.data().map(|cbor| ciborium::from_reader(cbor).map_err(|error| error.to_string()))
     }
+}
+
+#[cold]
+fn undeclared(field: FieldId) -> ! {
+    panic!("the rule reads field `{}` and does not declare it in FIELDS", field.field().name)
 }
 
 fn text(piece: &[u8]) -> Option<&str> {
