@@ -1,7 +1,7 @@
 //! Chains at work: begins, moves, ends and takes back commands. Owns what stands in a command's way; what was seen stands in `payment`, when
 //! steps are due in `chain`.
 
-use tillwatch_sdk::{Cancelled, Command, Derived, Evidence, Instant, Out, Value, Visit};
+use tillwatch_sdk::{Cancelled, Command, Derived, Evidence, Instant, Out, Value};
 use tillwatch_wit::ids;
 
 use crate::{
@@ -18,7 +18,7 @@ pub(crate) struct Desk<'a, 'o> {
     pub(crate) settings: &'a Settings,
     pub(crate) till: &'a mut Till,
     pub(crate) out: &'a mut Out<'o>,
-    pub(crate) visit: Visit<'a>,
+    pub(crate) terminal: &'a str,
     pub(crate) at: Instant,
     /// A wake-up: what is due at this very moment is due; for an event others of the same moment may come first.
     pub(crate) timer: bool,
@@ -39,9 +39,7 @@ impl Desk<'_, '_> {
         for index in 0..self.till.payments.len() {
             self.tell_of_goods(index);
             self.ask_after_sale(index);
-            if self.till.payments[index].work.is_open() {
-                while Kind::ALL.into_iter().any(|kind| self.drive(index, kind)) {}
-            }
+            while Kind::ALL.into_iter().any(|kind| self.drive(index, kind)) {}
         }
         let forget = self.till.forget(self.at, self.settings.remember_ms);
         match self.next().into_iter().chain(forget).min() {
@@ -68,7 +66,7 @@ impl Desk<'_, '_> {
         if matches!(chain.phase, Phase::Open(_)) {
             self.out.cancel(Cancelled {
                 kind: kind.name().to_owned(),
-                target: target(kind, payment, self.visit.key()),
+                target: target(kind, payment, self.terminal),
                 txn: Some(payment.names.txn().to_owned()),
                 rail: Some(payment.names.rail().to_owned()),
                 chain: chain.number,
@@ -228,7 +226,7 @@ impl Desk<'_, '_> {
     fn send(&mut self, index: usize, kind: Kind, until: Instant) {
         let payment = &mut self.till.payments[index];
         payment.touched = self.at;
-        let target = target(kind, payment, self.visit.key());
+        let target = target(kind, payment, self.terminal);
         let (txn, rail) = (payment.names.txn().to_owned(), payment.names.rail().to_owned());
         let authorize = payment.authorize_seen().map(|(id, time)| Evidence {
             event: "pos.payment.authorize".to_owned(),

@@ -133,7 +133,7 @@ impl Compensate {
         out: &'a mut Out<'o>,
         timer: bool,
     ) -> Desk<'a, 'o> {
-        Desk { settings: &self.settings, till, out, visit: *visit, at: visit.at(), timer }
+        Desk { settings: &self.settings, till, out, terminal: visit.key(), at: visit.at(), timer }
     }
 }
 

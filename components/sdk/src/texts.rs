@@ -42,30 +42,43 @@ impl<'a> Lent<'a> {
     fn of(packed: &Packed<'a>) -> Option<Self> {
         let (head, rest) = packed.ends.split_first()?;
         let count = usize::from(head & !WIDE);
-        let (mut ends, mut before) = ([0; TEXTS_MAX], 0);
+        let mut ends = [0; TEXTS_MAX];
         let own = ends.get_mut(..count)?;
-        let mut put = |place: &mut u32, end| {
-            let sound = end >= before;
-            (*place, before) = (end, end);
-            sound
-        };
-        let (sound, rest) = if head & WIDE == 0 {
-            let (stored, rest) = rest.as_chunks();
-            let mut all = own.iter_mut().zip(stored);
-            (stored.len() == count && all.all(|(place, end)| put(place, u32::from(u16::from_le_bytes(*end)))), rest)
-        } else {
-            let (stored, rest) = rest.as_chunks();
-            let mut all = own.iter_mut().zip(stored);
-            (stored.len() == count && all.all(|(place, end)| put(place, u32::from_le_bytes(*end))), rest)
-        };
-        let sound = sound && rest.is_empty() && before as usize == packed.all.len();
-        ends[count..].fill(before);
-        sound.then_some(Self { all: packed.all, ends })
+        let last = if head & WIDE == 0 { read_ends::<2>(rest, own)? } else { read_ends::<4>(rest, own)? };
+        ends[count..].fill(last);
+        (last as usize == packed.all.len()).then_some(Self { all: packed.all, ends })
     }
 
     pub(crate) fn bytes(&self, index: usize) -> &'a [u8] {
         &self.all[range(&self.ends, index)]
     }
+}
+
+/// Reads ends of so many bytes each; gives the last, none where they are not as many or not in order.
+fn read_ends<const BYTES: usize>(stored: &[u8], ends: &mut [u32]) -> Option<u32> {
+    let (stored, rest) = stored.as_chunks::<BYTES>();
+    if stored.len() != ends.len() || !rest.is_empty() {
+        return None;
+    }
+    let mut last = 0;
+    for (end, stored) in ends.iter_mut().zip(stored) {
+        let mut whole = [0; 4];
+        whole[..BYTES].copy_from_slice(stored);
+        *end = u32::from_le_bytes(whole);
+        if *end < last {
+            return None;
+        }
+        last = *end;
+    }
+    Some(last)
+}
+
+/// Writes ends as so many bytes each; gives how many that are.
+fn write_ends<const BYTES: usize>(ends: &[u32], room: &mut [u8]) -> usize {
+    for (end, room) in ends.iter().zip(room.as_chunks_mut::<BYTES>().0) {
+        room.copy_from_slice(&end.to_le_bytes()[..BYTES]);
+    }
+    BYTES * ends.len()
 }
 
 /// Where one of them lies.
@@ -131,25 +144,18 @@ impl Texts {
 impl Serialize for Texts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let last = u32::try_from(self.all.len()).expect("texts of a state are far smaller");
-        let count =
-            self.ends.iter().position(|end| *end == last).map_or(0, |index| if last == 0 { 0 } else { index + 1 });
+        let count = if last == 0 { 0 } else { self.ends.partition_point(|end| *end < last) + 1 };
         let mut ends = [0; 1 + 4 * TEXTS_MAX];
         let (head, room) = ends.split_at_mut(1);
         head[0] = u8::try_from(count).expect("invariant: texts are few");
+        let own = &self.ends[..count];
         let length = if last <= u32::from(u16::MAX) {
-            let room = room.as_chunks_mut().0.iter_mut();
-            room.zip(&self.ends[..count]).for_each(|(room, end)| {
-                let [low, high, ..] = end.to_le_bytes();
-                *room = [low, high];
-            });
-            1 + 2 * count
+            write_ends::<2>(own, room)
         } else {
             head[0] |= WIDE;
-            let room = room.as_chunks_mut().0.iter_mut();
-            room.zip(&self.ends[..count]).for_each(|(room, end)| *room = end.to_le_bytes());
-            1 + 4 * count
+            write_ends::<4>(own, room)
         };
-        Packed { ends: &ends[..length], all: self.all.as_bytes() }.serialize(serializer)
+        Packed { ends: &ends[..=length], all: self.all.as_bytes() }.serialize(serializer)
     }
 }
 

@@ -30,8 +30,7 @@ pub(crate) const fn positions(fields: &[FieldId]) -> Positions {
     table
 }
 
-/// The place of an event type in a rule's `EVENTS`, for a constant that [`Visit::event_index`] is matched with: names are compared byte by byte in
-/// WebAssembly, which is a good part of what a small rule does.
+/// The place of an event type in a rule's `EVENTS`, for a constant that [`Visit::event_index`] is matched with.
 ///
 /// # Panics
 /// Where it is none of them; in a constant the rule does not compile then.
