@@ -159,6 +159,15 @@ pub enum Committed {
     },
 }
 
+/// How a commit that was begun has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was to be made durable.
+    pub commits: Vec<Commit>,
+    /// What became of it; an error says that nothing was made durable.
+    pub outcome: Result<Committed, LogError>,
+}
+
 /// Restore progress of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restoring {
@@ -277,11 +286,21 @@ pub trait Log {
     /// See [`LogError::retry`].
     fn release(&mut self, partitions: &[PartitionId]) -> Result<(), LogError>;
 
-    /// Makes commits durable, all together.
+    /// Begins to make commits durable, all together. They may still be under way when this returns, and the log is used meanwhile. One at a
+    /// time: [`Log::ended`] has told of the one before.
+    fn begin_commit(&mut self, commits: Vec<Commit>);
+
+    /// How the commit that was begun has ended, once; none where none was begun or it is under way, for which `wait` waits.
+    fn ended(&mut self, wait: bool) -> Option<Ended>;
+
+    /// Makes commits durable, all together, and waits until that has ended.
     ///
     /// # Errors
     /// See [`LogError::retry`]; nothing was made durable.
-    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError>;
+    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
+        self.begin_commit(commits.to_vec());
+        self.ended(true).expect("invariant: a commit was begun").outcome
+    }
 
     /// The position that is committed for a partition, for [`Committed::Unknown`].
     ///

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tillwatch_core::{
-    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
+    log::{Commit, Committed, Ended, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
     stage::{LeftOut, Passed, Stage},
 };
 
@@ -33,6 +33,7 @@ pub struct EmbeddedLog {
     cursors: BTreeMap<PartitionId, i64>,
     /// The partition that the next poll begins with, so that a busy one starves no other.
     turn: PartitionId,
+    ended: Option<Ended>,
 }
 
 impl EmbeddedLog {
@@ -59,7 +60,16 @@ impl EmbeddedLog {
         }
         indexes.into_iter().for_each(|index| owners[index] = Some(slot));
         drop(owners);
-        Ok(Self { shared, stage, slot, partitions: wanted, assigned: false, cursors: BTreeMap::new(), turn: 0 })
+        Ok(Self {
+            shared,
+            stage,
+            slot,
+            partitions: wanted,
+            assigned: false,
+            cursors: BTreeMap::new(),
+            turn: 0,
+            ended: None,
+        })
     }
 
     fn topic(&self) -> &Topic {
@@ -117,6 +127,14 @@ impl EmbeddedLog {
             self.cursors.insert(partition, next);
         }
         Ok(left < max)
+    }
+
+    fn submit(&self, commits: &[Commit]) -> Result<Committed, LogError> {
+        match self.shared.submit(self.request(commits)?) {
+            Ok(_) => Ok(Committed::Done),
+            Err(Failure::Nothing(error)) => Err(error),
+            Err(Failure::Unknown(error)) => Ok(Committed::Unknown { reason: error.to_string() }),
+        }
     }
 
     fn request(&self, commits: &[Commit]) -> Result<Request, LogError> {
@@ -228,15 +246,14 @@ impl Log for EmbeddedLog {
         Ok(())
     }
 
-    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
-        if commits.is_empty() {
-            return Ok(Committed::Done);
-        }
-        match self.shared.submit(self.request(commits)?) {
-            Ok(_) => Ok(Committed::Done),
-            Err(Failure::Nothing(error)) => Err(error),
-            Err(Failure::Unknown(error)) => Ok(Committed::Unknown { reason: error.to_string() }),
-        }
+    /// One writer makes everybody's effects durable with one call of the disk, so a worker waits for it here.
+    fn begin_commit(&mut self, commits: Vec<Commit>) {
+        let outcome = self.submit(&commits);
+        self.ended = Some(Ended { commits, outcome });
+    }
+
+    fn ended(&mut self, _: bool) -> Option<Ended> {
+        self.ended.take()
     }
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {

@@ -123,7 +123,7 @@ pub(crate) struct Seen {
 pub(crate) struct Member {
     pub(crate) pulse: Arc<Pulse>,
     changes: Mutex<VecDeque<Change>>,
-    metadata: Mutex<Option<ConsumerGroupMetadata>>,
+    metadata: Mutex<Option<Arc<ConsumerGroupMetadata>>>,
     seen: Mutex<BTreeMap<PartitionId, Seen>>,
     closing: AtomicBool,
 }
@@ -146,8 +146,8 @@ impl Member {
 
     /// The group's view of this member as of the last rebalance; none while it is no member. Taken then and not when it is used: metadata
     /// of a client that has just left the group has no generation, and the broker accepts offsets that come with it.
-    pub(crate) fn metadata(&self) -> MutexGuard<'_, Option<ConsumerGroupMetadata>> {
-        locked(&self.metadata)
+    pub(crate) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        locked(&self.metadata).clone()
     }
 
     /// What is known of how far a partition reaches and was read.
@@ -215,7 +215,7 @@ impl ConsumerContext for Member {
             return;
         }
         let lost = !assign && consumer.assignment_lost();
-        *locked(&self.metadata) = if lost { None } else { consumer.group_metadata() };
+        *locked(&self.metadata) = if lost { None } else { consumer.group_metadata().map(Arc::new) };
         self.pulse.reached();
         locked(&self.changes).push_back(match (assign, lost) {
             (true, _) => Change::Assign(ids),

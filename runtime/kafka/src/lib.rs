@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod client;
+mod committer;
 pub mod config;
 mod context;
 mod cover;

@@ -1,4 +1,5 @@
-//! [`KafkaLog`]: one worker's share of Kafka, a consumer that is a static member of the group and a transactional producer, in one thread.
+//! [`KafkaLog`]: one worker's share of Kafka, a consumer that is a static member of the group and a transactional producer. The worker's
+//! thread does all but a transaction, which has one of its own.
 //!
 //! Owns which partitions are this worker's and what the driver must still answer. A rebalance is recorded in librdkafka's callback, told by
 //! `poll`, and answered by `start` and `release`; until then librdkafka keeps all partitions paused, so no record overtakes the change.
@@ -17,12 +18,15 @@ use rdkafka::{
     message::{Headers as _, OwnedMessage},
 };
 use tillwatch_core::{
-    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who},
+    log::{
+        Commit, Committed, Ended, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who,
+    },
     stage::LeftOut,
 };
 
 use crate::{
     admin, client,
+    committer::{Committer, Job, Run},
     config::Config,
     context::{Change, Health, Member, Pulse},
     cover::Cover,
@@ -58,12 +62,16 @@ enum Share {
 
 /// [`Log`] on Apache Kafka. See ADR 0005 for what stands in the committed offsets.
 pub struct KafkaLog {
-    config: Config,
+    config: Arc<Config>,
     id: String,
     counts: admin::Counts,
     pulse: Arc<Pulse>,
     consumer: Option<Arc<BaseConsumer<Member>>>,
+    /// None where it must be made anew, and while a commit is under way.
     transactions: Option<Transactions>,
+    committer: Committer,
+    /// How the last commit ended, until the driver asks.
+    ended: Option<Ended>,
     restore: Restore,
     /// None where the input may not be written to.
     ticks: Option<Ticks>,
@@ -98,14 +106,22 @@ impl KafkaLog {
         let id = config.transactional_id();
         let transactions = Transactions::open(config, &id, &pulse, counts)?;
         let ticks = (!config.local_ticks).then(|| Ticks::open(config, &pulse)).transpose()?;
+        let committer = Committer::start(&config.slot).map_err(|error| LogError {
+            code: "no-thread",
+            what: format!("starting the thread that commits: {error}. Let this process have more threads"),
+            who: Who::Operations,
+            retry: false,
+        })?;
         let consumer = member(config, &pulse)?;
         Ok(Self {
-            config: config.clone(),
+            config: Arc::new(config.clone()),
             id,
             counts,
             pulse,
             consumer: Some(consumer),
             transactions: Some(transactions),
+            committer,
+            ended: None,
             restore,
             ticks,
             cover: Cover::new(config),
@@ -163,6 +179,8 @@ impl KafkaLog {
 
     /// Joins the group anew after its consumer has failed for good; all partitions are gone.
     fn rejoin(&mut self) -> Result<Polled, LogError> {
+        // A transaction under way holds the consumer.
+        self.land(true);
         self.consumer().context().close();
         self.consumer = Some(member(&self.config, &self.pulse)?);
         self.unanswered = false;
@@ -260,28 +278,66 @@ impl KafkaLog {
         }
     }
 
-    /// The producer, made anew where it had to be given up.
-    fn producer(&mut self) -> Result<&Transactions, LogError> {
+    /// The producer, made anew where it had to be given up. Waits for a commit under way.
+    fn producer(&mut self) -> Result<Transactions, LogError> {
+        self.land(true);
         if self.transactions.as_ref().is_some_and(Transactions::stale) {
             self.transactions = None;
         }
-        if self.transactions.is_none() {
-            if self.fenced >= FENCED_MAX {
-                let what = format!(
-                    "the producer {} was fenced {FENCED_MAX} times in a row: another worker with slot {} of group {} is running. Give every \
-                     worker a slot of its own, or stop one",
-                    self.id, self.config.slot, self.config.group
-                );
-                return Err(LogError { code: "fenced", what, who: Who::Operations, retry: false });
-            }
-            self.transactions = Some(Transactions::open(&self.config, &self.id, &self.pulse, self.counts)?);
+        if let Some(transactions) = self.transactions.take() {
+            return Ok(transactions);
         }
-        Ok(self.transactions.as_ref().expect("invariant: made above"))
+        if self.fenced >= FENCED_MAX {
+            let what = format!(
+                "the producer {} was fenced {FENCED_MAX} times in a row: another worker with slot {} of group {} is running. Give every \
+                 worker a slot of its own, or stop one",
+                self.id, self.config.slot, self.config.group
+            );
+            return Err(LogError { code: "fenced", what, who: Who::Operations, retry: false });
+        }
+        Transactions::open(&self.config, &self.id, &self.pulse, self.counts)
     }
 
-    fn give_up(&mut self, fenced: bool) {
-        self.transactions = None;
-        self.fenced = if fenced { self.fenced + 1 } else { 0 };
+    /// Hands a transaction to the thread that runs it; as it ends where it cannot begin.
+    fn run(&mut self, commits: Vec<Commit>) -> Result<(), Ended> {
+        let refused = |commits, outcome| Err(Ended { commits, outcome });
+        if let Some(reason) = self.not_ours(&commits) {
+            return refused(commits, Ok(Committed::Aborted { reason }));
+        }
+        let prepared = self.producer().and_then(|transactions| Ok((transactions, self.offsets(&commits)?)));
+        let (transactions, offsets) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refused(commits, Err(error)),
+        };
+        let consumer = Arc::clone(self.consumer());
+        let Some(metadata) = consumer.context().metadata() else {
+            self.transactions = Some(transactions);
+            let reason = format!("this worker is not in group {} at the moment", self.config.group);
+            return refused(commits, Ok(Committed::Aborted { reason }));
+        };
+        let config = Arc::clone(&self.config);
+        self.committer.begin(Job { config, transactions, commits, offsets, consumer, metadata });
+        Ok(())
+    }
+
+    /// Takes in how the commit under way has ended, if there is one and it has; `wait` waits for that.
+    fn land(&mut self, wait: bool) {
+        let Some(Run { transactions, commits, outcome }) = self.committer.ended(wait) else { return };
+        let (outcome, broken) = match outcome {
+            Outcome::Done => {
+                self.fenced = 0;
+                (Ok(Committed::Done), None)
+            }
+            Outcome::Aborted(reason) => (Ok(Committed::Aborted { reason }), None),
+            Outcome::Refused(refused) => (Err(refused), None),
+            Outcome::Broken { why, fenced } => (Ok(Committed::Aborted { reason: why }), Some(fenced)),
+            Outcome::Unknown { why, fenced } => (Ok(Committed::Unknown { reason: why }), Some(fenced)),
+        };
+        match broken {
+            None => self.transactions = Some(transactions),
+            Some(fenced) => self.fenced = if fenced { self.fenced + 1 } else { 0 },
+        }
+        self.ended = Some(Ended { commits, outcome });
     }
 
     /// Why these commits may not be made by this worker, if so.
@@ -308,7 +364,7 @@ impl KafkaLog {
     /// What stands with the committed offset of a partition.
     fn stored(&mut self, partition: PartitionId) -> Result<Option<Stored>, LogError> {
         // A new producer decides what the old one left undecided, so it comes first.
-        self.producer()?;
+        self.transactions = Some(self.producer()?);
         self.restore.position(&self.config, partition, &self.id, &self.pulse)
     }
 
@@ -373,7 +429,7 @@ impl Log for KafkaLog {
             if key == position::MARK { marked = value.map(<[u8]>::to_vec) } else { each(key, value) }
         };
         self.restore.changelog(&self.config, partition, &mut each, progress)?;
-        let Config { group, input, changelog, .. } = &self.config;
+        let Config { group, input, changelog, .. } = &*self.config;
         position::whole(stored.as_ref(), marked.as_deref())
             .map_err(|why| position::torn(group, input, changelog, partition, &why))?;
         Ok(stored.map(|stored| stored.position))
@@ -420,41 +476,13 @@ impl Log for KafkaLog {
         Ok(())
     }
 
-    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
-        if commits.is_empty() {
-            return Ok(Committed::Done);
-        }
-        if let Some(reason) = self.not_ours(commits) {
-            return Ok(Committed::Aborted { reason });
-        }
-        self.producer()?;
-        let offsets = self.offsets(commits)?;
-        let outcome = {
-            let consumer = self.consumer();
-            let metadata = consumer.context().metadata();
-            let Some(metadata) = metadata.as_ref() else {
-                let reason = format!("this worker is not in group {} at the moment", self.config.group);
-                return Ok(Committed::Aborted { reason });
-            };
-            let transactions = self.transactions.as_ref().expect("invariant: made above");
-            transactions.run(&self.config, commits, &offsets, metadata, &|| !consumer.assignment_lost())
-        };
-        match outcome {
-            Outcome::Done => {
-                self.fenced = 0;
-                Ok(Committed::Done)
-            }
-            Outcome::Aborted(reason) => Ok(Committed::Aborted { reason }),
-            Outcome::Refused(refused) => Err(refused),
-            Outcome::Broken { why, fenced } => {
-                self.give_up(fenced);
-                Ok(Committed::Aborted { reason: why })
-            }
-            Outcome::Unknown { why, fenced } => {
-                self.give_up(fenced);
-                Ok(Committed::Unknown { reason: why })
-            }
-        }
+    fn begin_commit(&mut self, commits: Vec<Commit>) {
+        self.ended = self.run(commits).err();
+    }
+
+    fn ended(&mut self, wait: bool) -> Option<Ended> {
+        self.land(wait);
+        self.ended.take()
     }
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {
@@ -494,6 +522,7 @@ impl Log for KafkaLog {
             return Ok(());
         }
         self.ticks.iter().for_each(|ticks| ticks.close(CLOSE_WAIT));
+        self.land(true);
         self.transactions = None;
         self.consumer().context().close();
         while self.change()?.is_some() {}

@@ -1,9 +1,12 @@
-//! Making effects durable: in one burst, again and again until it is done.
+//! Making effects durable: in one burst, while the worker goes on with what it reads, and again and again until it is done.
+//!
+//! One commit is under way at a time. What is made of the records read meanwhile waits for the next; where the first comes to nothing, its
+//! effects go before those.
 
 use std::time::Duration;
 
 use tillwatch_core::{
-    log::{Commit, Committed, Log, LogError, Polled, Who},
+    log::{Commit, Committed, Ended, Log, LogError, Polled, Who},
     rules::Rules,
 };
 
@@ -13,9 +16,20 @@ use crate::telemetry::{Outcome, events};
 /// How long a position that only time has moved may wait for its commit.
 const MOVED_MAX: Duration = Duration::from_secs(10);
 
+/// A commit that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnderWay {
+    began: Duration,
+    /// Bytes of its effects.
+    bytes: usize,
+}
+
 impl<L: Log, R: Rules> Driver<'_, L, R> {
     /// Whether effects have waited long enough, or are too many to wait.
     pub(super) fn commit_due(&self) -> bool {
+        if self.under_way.is_some() {
+            return false;
+        }
         let options = &self.shared.options;
         let waited = self.clock.elapsed().saturating_sub(self.commit_counts_from);
         let owned = || self.owned.values();
@@ -23,22 +37,48 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         let tells = || owned().any(|owned| owned.tells(now, options).is_some());
         (waited >= options.commit_every && (owned().any(Owned::dirty) || tells()))
             || ((waited >= MOVED_MAX || self.stuck) && owned().any(Owned::moved))
-            || self.pending_bytes() >= options.pending_bytes_max
+            || self.full()
     }
 
-    /// Tries once to make everything pending durable; what did not become durable stays pending.
+    /// Whether nothing more may be read before effects are durable.
+    pub(super) fn full(&self) -> bool {
+        let under_way = self.under_way.map_or(0, |commit| commit.bytes);
+        self.pending_bytes() + under_way >= self.shared.options.pending_bytes_max
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.owned.values().map(Owned::pending_bytes).sum()
+    }
+
+    /// Tries once to make everything pending durable and waits for the end; what did not become durable stays pending.
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
-        let now = self.clock.elapsed();
+        self.ended(true)?;
+        self.begin_commit()?;
+        self.ended(true)
+    }
+
+    /// Begins to make everything pending durable.
+    pub(super) fn begin_commit(&mut self) -> Result<(), Failure> {
+        let (began, bytes) = (self.clock.elapsed(), self.pending_bytes());
         let Self { owned, shared, .. } = self;
         let commits: Vec<Commit> =
-            owned.values_mut().filter_map(|owned| owned.take_commit(now, &shared.options)).collect();
+            owned.values_mut().filter_map(|owned| owned.take_commit(began, &shared.options)).collect();
         if commits.is_empty() {
             return Ok(());
         }
-        let began = self.clock.elapsed();
-        let committed = self.log.commit(&commits);
+        self.under_way = Some(UnderWay { began, bytes });
+        self.log.begin_commit(commits);
+        let held = self.clock.elapsed().saturating_sub(began);
+        self.commit_counts_from = counts_from(began, held, self.shared.options.commit_every);
+        self.ended(self.full())
+    }
+
+    /// Acts on how the commit that is under way has ended, if it has; `wait` waits for that.
+    pub(super) fn ended(&mut self, wait: bool) -> Result<(), Failure> {
+        let Some(UnderWay { began, .. }) = self.under_way else { return Ok(()) };
+        let Some(Ended { commits, outcome: committed }) = self.log.ended(wait) else { return Ok(()) };
+        self.under_way = None;
         let took = self.clock.elapsed().saturating_sub(began);
-        self.commit_counts_from = counts_from(began, took, shared.options.commit_every);
         let (outcome, reason) = match &committed {
             Ok(Committed::Done) => (Outcome::Done, ""),
             Ok(Committed::Aborted { reason }) => (Outcome::Aborted, reason.as_str()),
@@ -140,10 +180,10 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
     }
 }
 
-/// When the time to the next commit begins to run: with this one, so that they are `every` apart, but as much time as it took, or `every`, is left
-/// for work.
-fn counts_from(began: Duration, took: Duration, every: Duration) -> Duration {
-    began + (took + took.min(every)).saturating_sub(every)
+/// When the time to the next commit begins to run: with this one, so that they are `every` apart, but as much time as it held up the worker, or
+/// `every`, is left for work.
+fn counts_from(began: Duration, held: Duration, every: Duration) -> Duration {
+    began + (held + held.min(every)).saturating_sub(every)
 }
 
 #[cfg(test)]
@@ -152,12 +192,12 @@ mod tests {
 
     #[test]
     fn commits_are_as_far_apart_as_asked_for_and_leave_half_of_the_time() {
-        // When it began, took, and the next is due: with 100 ms between them.
-        for (began, took, due) in
+        // When it began, how long it held up the worker, and the next is due: with 100 ms between them.
+        for (began, held, due) in
             [(0, 0, 100), (0, 10, 100), (1_000, 50, 1_100), (1_000, 80, 1_160), (0, 100, 200), (0, 700, 800)]
         {
-            let [began, took, every] = [began, took, 100].map(Duration::from_millis);
-            assert_eq!(counts_from(began, took, every) + every, Duration::from_millis(due), "{took:?}");
+            let [began, held, every] = [began, held, 100].map(Duration::from_millis);
+            assert_eq!(counts_from(began, held, every) + every, Duration::from_millis(due), "{held:?}");
         }
     }
 }

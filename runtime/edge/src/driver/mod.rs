@@ -1,7 +1,8 @@
 //! One worker: it drives a log, the core and the rules on one thread.
 //!
 //! Owns when to poll, to step, to commit, to append ticks and to say that the feed is blind, and what becomes of partitions in a rebalance.
-//! Effects stay in memory until a commit has succeeded; after one that did not, the same bytes are sent again. Owns no decision about events.
+//! Effects stay in memory until a commit has succeeded; after one that did not, the same bytes are sent again. A commit may be under way while
+//! the worker goes on. Owns no decision about events.
 
 mod assign;
 mod commit;
@@ -23,7 +24,7 @@ use tillwatch_core::{
 };
 
 pub use self::status::{Phase, Status};
-use self::{owned::Owned, sight::Sight};
+use self::{commit::UnderWay, owned::Owned, sight::Sight};
 use crate::{
     clock::Clock,
     shutdown::Shutdown,
@@ -42,12 +43,15 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(4);
 /// Longest wait of one poll, so that a request to stop is heard.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
+/// Longest wait of one poll while a commit is under way, so that its end is seen.
+const ENDED_MAX: Duration = Duration::from_millis(5);
+
 /// When a worker does what.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How often effects become durable.
     pub commit_every: Duration,
-    /// Bytes of effects from which a commit does not wait, and nothing more is read before it.
+    /// Bytes of effects, with those of a commit under way, from which a commit does not wait, and nothing more is read before it.
     pub pending_bytes_max: usize,
     /// Records of one poll.
     pub records_max: usize,
@@ -148,6 +152,7 @@ pub struct Driver<'a, L, R> {
     decoder: Decoder,
     owned: BTreeMap<PartitionId, Owned>,
     outputs: Vec<Output>,
+    under_way: Option<UnderWay>,
     /// From when the time to the next commit runs.
     commit_counts_from: Duration,
     ticked_at: Duration,
@@ -177,6 +182,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             decoder,
             owned: BTreeMap::new(),
             outputs: Vec::new(),
+            under_way: None,
             commit_counts_from: now,
             ticked_at: now,
             trouble_since: None,
@@ -208,9 +214,13 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
 
     /// One poll and all that follows from it.
     pub(crate) fn turn(&mut self) -> Result<(), Failure> {
-        let full = self.pending_bytes() >= self.shared.options.pending_bytes_max;
-        let max = if full { 0 } else { self.shared.options.records_max };
-        match self.poll(self.patience(), max) {
+        let max = if self.full() { 0 } else { self.shared.options.records_max };
+        let polled = self.poll(self.patience(), max);
+        if !matches!(polled, Ok(Polled::Records)) {
+            // Partitions come and go between commits.
+            self.ended(true)?;
+        }
+        match polled {
             Ok(Polled::Records) => self.recovered(),
             Ok(Polled::Assigned(partitions)) => self.assigned(&partitions)?,
             Ok(Polled::Revoking(partitions)) => self.revoked(&partitions)?,
@@ -218,8 +228,9 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             Err(error) => self.trouble(error)?,
         }
         self.step()?;
+        self.ended(self.full())?;
         if self.commit_due() {
-            self.commit()?;
+            self.begin_commit()?;
         }
         self.keep_time()
     }
@@ -241,18 +252,17 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
         polled
     }
 
-    /// How long the next poll may wait: until the next commit or tick is due.
+    /// How long the next poll may wait: until the next commit or tick is due, or the one under way may have ended.
     fn patience(&self) -> Duration {
+        if self.under_way.is_some() {
+            return ENDED_MAX;
+        }
         let now = self.clock.elapsed();
         let options = &self.shared.options;
         let pending = self.owned.values().any(|owned| owned.dirty() || owned.tells(now, options).is_some());
         let commit = (self.commit_counts_from + options.commit_every).saturating_sub(now);
         let tick = options.tick_every.min(POLL_MAX);
         if pending { commit.min(tick) } else { tick }
-    }
-
-    fn pending_bytes(&self) -> usize {
-        self.owned.values().map(Owned::pending_bytes).sum()
     }
 
     /// Hands what was read to the core.
@@ -266,6 +276,9 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
                 Err(stall) => stalled.push((*partition, owned.stalls + 1, stall.rule)),
             }
             outputs.clear();
+        }
+        if !stalled.is_empty() {
+            self.ended(true)?;
         }
         for (partition, times, rule) in stalled {
             events::RuleStalled { rule: &rule, partition, times }.emit(&self.shared.metrics);

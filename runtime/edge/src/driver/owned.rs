@@ -181,12 +181,12 @@ impl Owned {
         self.told.due(self.partition.watermark(), now, options.watermark_every)
     }
 
-    /// Bytes of the outputs that are not durable.
+    /// Bytes of the outputs that no commit has yet.
     pub(super) fn pending_bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Everything that is not durable, as one commit; none where there is nothing.
+    /// Everything that no commit has yet, as one; none where there is nothing.
     pub(super) fn take_commit(&mut self, now: Duration, options: &Options) -> Option<Commit> {
         let passed = self.tells(now, options);
         if !self.dirty() && !self.moved() && passed.is_none() {
@@ -205,14 +205,12 @@ impl Owned {
         Some(Commit { partition: self.id, position: self.partition.position(), messages, changes, passed })
     }
 
-    /// A commit that did not become durable: its effects are sent again with the next.
+    /// A commit that did not become durable: its effects are sent again with the next, before what was made since.
     pub(super) fn put_back(&mut self, commit: Commit) {
-        assert!(
-            self.messages.is_empty() && self.changes.is_empty(),
-            "invariant: nothing is stepped while a commit is made"
-        );
-        self.bytes = commit.messages.iter().map(size).sum();
-        self.messages = commit.messages;
+        assert!(self.changes.is_empty(), "invariant: one commit is under way at a time");
+        self.bytes += commit.messages.iter().map(size).sum::<usize>();
+        let since = mem::replace(&mut self.messages, commit.messages);
+        self.messages.extend(since);
         self.changes = commit.changes;
     }
 

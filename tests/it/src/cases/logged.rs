@@ -16,7 +16,7 @@ use tillwatch::{
 };
 use tillwatch_core::{
     Instant,
-    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
+    log::{Commit, Committed, Ended, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked},
     partition::{Body, Settings},
     rules::Rules,
     stage::LeftOut,
@@ -234,13 +234,17 @@ impl<L: Log, F: FnMut(PartitionId, i64) -> bool> Log for UntilRead<'_, L, F> {
         self.log.release(partitions)
     }
 
-    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
-        let committed = self.log.commit(commits)?;
-        if committed == Committed::Done {
-            let reached = commits.iter().map(|commit| (commit.partition, commit.position.high));
+    fn begin_commit(&mut self, commits: Vec<Commit>) {
+        self.log.begin_commit(commits);
+    }
+
+    fn ended(&mut self, wait: bool) -> Option<Ended> {
+        let ended = self.log.ended(wait)?;
+        if matches!(ended.outcome, Ok(Committed::Done)) {
+            let reached = ended.commits.iter().map(|commit| (commit.partition, commit.position.high));
             self.committed.borrow_mut().extend(reached.filter(|(_, high)| *high > 0));
         }
-        Ok(committed)
+        Some(ended)
     }
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {

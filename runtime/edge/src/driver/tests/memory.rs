@@ -10,7 +10,9 @@ use std::{
 use tillwatch_core::{
     Instant,
     cloudevents::tick_line,
-    log::{Commit, Committed, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who},
+    log::{
+        Commit, Committed, Ended, Log, LogError, PartitionId, Polled, Position, RawRecord, Restoring, Tick, Ticked, Who,
+    },
     stage::LeftOut,
 };
 
@@ -34,6 +36,9 @@ struct Inner {
     commits: usize,
     script: VecDeque<Polled>,
     outcomes: VecDeque<Outcome>,
+    /// Commits stay under way.
+    slow: bool,
+    under_way: Option<Vec<Commit>>,
     ticks: Vec<Tick>,
     left_out: Vec<LeftOut>,
     passed: Vec<(PartitionId, Instant)>,
@@ -64,6 +69,17 @@ impl Memory {
     /// This becomes of the next commit that is not spoken for.
     pub(super) fn outcome(&self, outcome: Outcome) {
         self.0.borrow_mut().outcomes.push_back(outcome);
+    }
+
+    /// Commits stay under way until somebody waits for them, or no longer do.
+    pub(super) fn slow(&self, slow: bool) {
+        self.0.borrow_mut().slow = slow;
+    }
+
+    /// How many outputs the commit has that is under way; none: there is none.
+    pub(super) fn under_way(&self) -> Option<usize> {
+        let inner = self.0.borrow();
+        inner.under_way.as_ref().map(|commits| commits.iter().map(|commit| commit.messages.len()).sum())
     }
 
     pub(super) fn append(&self, partition: PartitionId, ingest: Instant, text: &str) {
@@ -164,6 +180,24 @@ impl Inner {
         Ok(())
     }
 
+    fn end(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
+        self.reach()?;
+        let reason = "the script says so".to_owned();
+        let speaks = commits.iter().any(|commit| !commit.messages.is_empty());
+        let outcome = if speaks { self.outcomes.pop_front() } else { None };
+        if matches!(outcome, None | Some(Outcome::UnknownDone)) {
+            self.keep(commits);
+        }
+        match outcome {
+            None => Ok(Committed::Done),
+            Some(Outcome::Aborted) => Ok(Committed::Aborted { reason }),
+            Some(Outcome::UnknownNot | Outcome::UnknownDone) => Ok(Committed::Unknown { reason }),
+            Some(Outcome::Refused) => {
+                Err(LogError { code: "log-disk", what: reason, who: Who::Operations, retry: true })
+            }
+        }
+    }
+
     fn keep(&mut self, commits: &[Commit]) {
         self.commits += usize::from(commits.iter().any(|commit| !commit.messages.is_empty()));
         for commit in commits {
@@ -253,31 +287,19 @@ impl Log for Memory {
         Ok(())
     }
 
-    fn commit(&mut self, commits: &[Commit]) -> Result<Committed, LogError> {
+    fn begin_commit(&mut self, commits: Vec<Commit>) {
+        let before = self.0.borrow_mut().under_way.replace(commits);
+        assert_eq!(before, None, "one at a time");
+    }
+
+    fn ended(&mut self, wait: bool) -> Option<Ended> {
         let mut inner = self.0.borrow_mut();
-        inner.reach()?;
-        let reason = "the script says so".to_owned();
-        let speaks = commits.iter().any(|commit| !commit.messages.is_empty());
-        match inner.outcomes.front().copied().filter(|_| speaks) {
-            None => {
-                inner.keep(commits);
-                Ok(Committed::Done)
-            }
-            Some(outcome) => {
-                inner.outcomes.pop_front();
-                match outcome {
-                    Outcome::Aborted => Ok(Committed::Aborted { reason }),
-                    Outcome::UnknownNot => Ok(Committed::Unknown { reason }),
-                    Outcome::Refused => {
-                        Err(LogError { code: "log-disk", what: reason, who: Who::Operations, retry: true })
-                    }
-                    Outcome::UnknownDone => {
-                        inner.keep(commits);
-                        Ok(Committed::Unknown { reason })
-                    }
-                }
-            }
+        if inner.slow && !wait {
+            return None;
         }
+        let commits = inner.under_way.take()?;
+        let outcome = inner.end(&commits);
+        Some(Ended { commits, outcome })
     }
 
     fn position(&mut self, partition: PartitionId) -> Result<Option<Position>, LogError> {

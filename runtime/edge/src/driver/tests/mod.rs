@@ -180,6 +180,116 @@ fn what_was_aborted_is_sent_again_once_and_in_order() {
 }
 
 #[test]
+fn a_worker_goes_on_while_a_commit_is_under_way() {
+    let bench = Bench::new(&[0]);
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.slow(true);
+    bench.bad(0, "first");
+    bench.turn(&mut driver, 4);
+    bench.bad(0, "second");
+    bench.turn(&mut driver, 4);
+    assert_eq!(bench.memory.under_way(), Some(1), "the second waits for the end of the first");
+    assert_eq!(bench.memory.durable(), <[&str; 0]>::default());
+    bench.memory.slow(false);
+    bench.turn(&mut driver, 1);
+    assert_eq!(bench.memory.durable(), ["first", "second"], "and is committed at once, its time has come");
+    assert_eq!(bench.memory.commits(), 2);
+}
+
+#[test]
+fn what_comes_to_nothing_under_way_is_sent_before_what_was_made_since() {
+    for outcome in [Outcome::Aborted, Outcome::UnknownNot, Outcome::UnknownDone, Outcome::Refused] {
+        let bench = Bench::new(&[0, 1]);
+        let mut driver = bench.driver();
+        bench.turn(&mut driver, 1);
+        bench.memory.slow(true);
+        bench.memory.outcome(outcome);
+        bench.bad(0, "first");
+        bench.turn(&mut driver, 4);
+        bench.bad(0, "second");
+        bench.turn(&mut driver, 2);
+        bench.memory.slow(false);
+        bench.turn(&mut driver, 8);
+        assert_eq!(bench.memory.durable(), ["first", "second"], "{outcome:?}");
+        assert_eq!(bench.memory.high(0), Some(2), "{outcome:?}");
+    }
+}
+
+#[test]
+fn partitions_come_and_go_between_commits() {
+    for outcome in [None, Some(Outcome::Aborted), Some(Outcome::UnknownNot), Some(Outcome::UnknownDone)] {
+        let bench = Bench::new(&[0, 1]);
+        let mut driver = bench.driver();
+        bench.turn(&mut driver, 1);
+        bench.memory.slow(true);
+        if let Some(outcome) = outcome {
+            bench.memory.outcome(outcome);
+        }
+        bench.bad(0, "first");
+        bench.turn(&mut driver, 4);
+        bench.bad(0, "second");
+        bench.turn(&mut driver, 1);
+        assert_eq!(bench.memory.under_way(), Some(1));
+        bench.memory.script(Polled::Revoking(vec![0]));
+        bench.turn(&mut driver, 1);
+        assert_eq!(bench.memory.durable(), ["first", "second"], "all of it before it is given back, {outcome:?}");
+        assert_eq!(bench.memory.released(), [0]);
+        bench.memory.script(Polled::Assigned(vec![0]));
+        bench.bad(0, "third");
+        bench.memory.slow(false);
+        bench.turn(&mut driver, 6);
+        assert_eq!(bench.memory.durable(), ["first", "second", "third"], "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_partition_that_is_lost_under_way_keeps_what_was_committed_alone() {
+    for (outcome, kept) in [(None, 1), (Some(Outcome::Aborted), 0)] {
+        let bench = Bench::new(&[0]);
+        let mut driver = bench.driver();
+        bench.turn(&mut driver, 1);
+        bench.memory.slow(true);
+        if let Some(outcome) = outcome {
+            bench.memory.outcome(outcome);
+        }
+        bench.bad(0, "first");
+        bench.turn(&mut driver, 4);
+        bench.bad(0, "second");
+        bench.turn(&mut driver, 1);
+        bench.memory.script(Polled::Lost(vec![0]));
+        bench.turn(&mut driver, 1);
+        assert_eq!(bench.memory.durable(), &["first"][..kept]);
+        // Its next owner reads the rest again.
+        bench.memory.script(Polled::Assigned(vec![0]));
+        bench.memory.slow(false);
+        bench.turn(&mut driver, 6);
+        assert_eq!(bench.memory.durable(), ["first", "second"], "once each");
+    }
+}
+
+#[test]
+fn effects_under_way_count_as_waiting() {
+    let mut bench = Bench::new(&[0]);
+    bench.shared.options.pending_bytes_max = 4_000;
+    bench.shared.options.records_max = 1;
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    bench.memory.slow(true);
+    for n in 0..40 {
+        bench.bad(0, &format!("{n}"));
+    }
+    let mut most = 0;
+    for _ in 0..60 {
+        bench.turn(&mut driver, 1);
+        most = most.max(bench.memory.under_way().unwrap_or(0));
+    }
+    // A dead letter is some 500 bytes: what passes the bound waits for the end of what is under way.
+    assert!((1..=8).contains(&most), "{most}");
+    assert!(bench.memory.durable().len() >= 30, "{}", bench.memory.durable().len());
+}
+
+#[test]
 fn an_unknown_outcome_is_looked_up() {
     for (outcome, name) in [(Outcome::UnknownDone, "done"), (Outcome::UnknownNot, "not done")] {
         let bench = Bench::new(&[0]);
