@@ -2,7 +2,7 @@
 //!
 //! Owns order, watermark, deduplication, timers, keyed state, the routing of events to rules, and what every output says. Owns no I/O,
 //! no clock, no threads and no logging: time is an argument, facts go in as plain values, decisions come out as [`output::Output`]s and
-//! [`log::Change`]s. The same input gives the same bytes.
+//! [`log::Changes`]. The same input gives the same bytes.
 
 pub mod cloudevents;
 pub mod event;

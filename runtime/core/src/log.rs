@@ -1,10 +1,13 @@
 //! A log as the driver sees it: `kafka` and `embedded` implement it with the same promise. A commit's outputs, changelog and offsets become
 //! visible together or not at all.
 
+mod changes;
+
 use std::{fmt, time::Duration};
 
 use tillwatch_wit::contract::Instant;
 
+pub use self::changes::Changes;
 use crate::stage::LeftOut;
 
 /// Index of an input partition in the input topic.
@@ -74,15 +77,6 @@ impl Topic {
     }
 }
 
-/// One changed key of a partition's state; no value is a tombstone. Keys and values are the core's own format (`partition::snapshot`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Changelog key.
-    pub key: Vec<u8>,
-    /// Changelog value.
-    pub value: Option<Vec<u8>>,
-}
-
 /// How far a partition has come: where a restart begins to read, and what it knows there. See ADR 0005.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -123,7 +117,7 @@ pub struct Commit {
     /// Outputs in their order.
     pub messages: Vec<Message>,
     /// Changed state, each key once.
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     /// How far it has come, for every partition of the evidence topic, behind the messages; none where nobody waits for it or it is too soon.
     pub passed: Option<Instant>,
 }

@@ -165,9 +165,9 @@ impl EmbeddedLog {
                     request.records.push((index, shared.prepare(&topic.name, &record)?));
                 }
             }
-            for change in &commit.changes {
-                let key = state_key(number, &change.key);
-                let value = change.value.as_ref().map(|value| seal(&key, value.clone()));
+            for (key, value) in commit.changes.iter() {
+                let key = state_key(number, key);
+                let value = value.map(|value| seal(&key, value.to_vec()));
                 request.changes.push((key, value));
             }
             request.positions.push((index, number, commit.position));

@@ -184,11 +184,11 @@ impl Transactions {
                 self.send(record.payload(&[][..]).headers(headers), deadline)?;
             }
         }
-        for change in &commit.changes {
+        for (key, value) in commit.changes.iter() {
             let record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&config.changelog).partition(commit.partition).key(change.key.as_slice());
-            let record = match &change.value {
-                Some(value) => record.payload(value.as_slice()),
+                BaseRecord::to(&config.changelog).partition(commit.partition).key(key);
+            let record = match value {
+                Some(value) => record.payload(value),
                 None => record,
             };
             self.send(record, deadline)?;

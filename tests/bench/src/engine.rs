@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tillwatch_core::{
-    log::Change,
+    log::Changes,
     output::{Data, Finding, Output},
     partition::{Partition, Record, Settings},
     rules::Rules,
@@ -47,7 +47,7 @@ pub struct Bench<R> {
     pub rules: R,
     step: Vec<Record>,
     outputs: Vec<Output>,
-    changes: Vec<Change>,
+    changes: Changes,
     /// Findings raised so far.
     pub raised: u64,
 }
@@ -67,7 +67,7 @@ impl<R: Rules> Bench<R> {
             rules,
             step: Vec::new(),
             outputs: Vec::new(),
-            changes: Vec::new(),
+            changes: Changes::default(),
             raised: 0,
         }
     }

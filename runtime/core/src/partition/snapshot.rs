@@ -14,7 +14,7 @@ use super::{
     watch::{Clock, Sight},
 };
 use crate::{
-    log::{Change, INSTANT_MAX, Position},
+    log::{Changes, INSTANT_MAX, Position},
     output::{self, Class, Data, Finding, Id, Output, Reason},
     rules::Rules,
 };
@@ -77,14 +77,15 @@ impl fmt::Display for ResumeError {
 
 impl std::error::Error for ResumeError {}
 
-fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len() + size_of::<u32>()).sum::<usize>());
-    key.push(kind);
-    for part in parts {
-        key.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
-        key.extend_from_slice(part);
+/// Appends a key.
+fn key(kind: u8, parts: &[&[u8]]) -> impl FnOnce(&mut Vec<u8>) {
+    move |bytes| {
+        bytes.push(kind);
+        for part in parts {
+            bytes.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
     }
-    key
 }
 
 fn parts(key: &[u8]) -> Option<Vec<&[u8]>> {
@@ -99,12 +100,13 @@ fn parts(key: &[u8]) -> Option<Vec<&[u8]>> {
     Some(parts)
 }
 
-fn value(content: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(content, vec![VERSION]).expect("invariant: state is serialisable")
+/// Appends a value.
+fn value(content: &impl Serialize) -> impl FnOnce(&mut Vec<u8>) {
+    move |bytes| {
+        bytes.push(VERSION);
+        *bytes = postcard::to_extend(content, std::mem::take(bytes)).expect("invariant: state is serialisable");
+    }
 }
-
-/// At most: format, state version, wake-up and the length of the state.
-const SLOT_HEAD_BYTES_MAX: usize = 1 + 5 + 11 + 10;
 
 /// A slot's value: state version, wake-up, state.
 #[derive(Deserialize)]
@@ -211,57 +213,56 @@ impl Partition {
     }
 
     /// Drains what changed since the last call: each key once. Meant between steps, for the commit that has these steps' outputs.
-    pub fn changes(&mut self, changes: &mut Vec<Change>) {
+    pub fn changes(&mut self, changes: &mut Changes) {
         if !std::mem::replace(&mut self.meta_written, true) {
             let rules: Vec<(&str, &str)> =
                 self.routes.rules.iter().map(|rule| (rule.id.as_str(), rule.version.as_str())).collect();
-            changes.push(Change { key: key(b'm', &[]), value: Some(value(&rules)) });
+            changes.add(key(b'm', &[]), Some(value(&rules)));
         }
         let routes = &self.routes;
         self.keyed.drain_changes(|rule, terminal, slot_key, slot| {
-            changes.push(slot_change(&routes.rules[rule as usize], terminal, slot_key, slot));
+            slot_change(changes, &routes.rules[rule as usize], terminal, slot_key, slot);
         });
         self.dedup.drain_changes(|bucket, record, hashes| {
-            changes.push(dedup_change(bucket, record, hashes));
+            dedup_change(changes, bucket, record, hashes);
         });
         self.ledger.drain_changes(&mut |terminal, finding, content| {
-            changes.push(finding_change(terminal, finding, content));
+            finding_change(changes, terminal, finding, content);
         });
-        self.watch.drain_clocks(&mut |terminal, clock| changes.push(clock_change(terminal, clock)));
-        self.watch.drain_held(&mut |number, output| changes.push(held_change(number, output)));
+        self.watch.drain_clocks(&mut |terminal, clock| clock_change(changes, terminal, clock));
+        self.watch.drain_held(&mut |number, output| held_change(changes, number, output));
         if std::mem::take(&mut self.watch.sight_changed) {
-            changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
+            changes.add(key(b'w', &[]), Some(value(&self.watch.sight)));
         }
         if let Some(merge) = &mut self.merge
             && let Some(inputs) = merge.settle(self.order.position().low)
         {
-            changes.push(Change { key: key(b'i', &[]), value: Some(value(inputs)) });
+            changes.add(key(b'i', &[]), Some(value(inputs)));
         }
     }
 
     /// Everything that is state, and the position it belongs to. Waiting events are not in it: reading goes on at the position's `low`.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         for (_, slot) in self.keyed.iter() {
             let terminal = self.keyed.terminals.name(slot.terminal);
             let rule = &self.routes.rules[slot.rule as usize];
-            changes.push(slot_change(rule, terminal, slot.key_bytes(), Some((slot.state(), slot.wake))));
+            slot_change(&mut changes, rule, terminal, slot.key_bytes(), Some((slot.state(), slot.wake)));
         }
-        changes.extend(self.orphans.iter().map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) }));
-        self.dedup.all(&mut |bucket, hashes| changes.push(dedup_change(bucket, 0, Some(hashes))));
-        changes.extend(
-            self.ledger
-                .iter()
-                .map(|(terminal, finding)| finding_change(terminal, finding.finding.as_str(), Some(finding))),
-        );
+        self.orphans.iter().for_each(|(key, value)| changes.push(key, Some(value)));
+        self.dedup.all(&mut |bucket, hashes| dedup_change(&mut changes, bucket, 0, Some(hashes)));
+        for (terminal, finding) in self.ledger.iter() {
+            finding_change(&mut changes, terminal, finding.finding.as_str(), Some(finding));
+        }
         let (clocks, held) = self.watch.all();
-        changes.extend(clocks.map(|(terminal, clock)| clock_change(terminal, Some(clock))));
-        changes.extend(held.map(|(number, output)| held_change(*number, Some(output))));
-        changes.push(Change { key: key(b'w', &[]), value: Some(value(&self.watch.sight)) });
+        clocks.for_each(|(terminal, clock)| clock_change(&mut changes, terminal, Some(clock)));
+        held.for_each(|(number, output)| held_change(&mut changes, *number, Some(output)));
+        changes.add(key(b'w', &[]), Some(value(&self.watch.sight)));
         let position = self.position();
-        let inputs = self.merge.as_ref().map(|merge| value(&merge.at(position.low)));
-        changes.extend(inputs.map(|inputs| Change { key: key(b'i', &[]), value: Some(inputs) }));
+        if let Some(merge) = &self.merge {
+            changes.add(key(b'i', &[]), Some(value(&merge.at(position.low))));
+        }
         let numbers = [
             position.low,
             position.ingest_low,
@@ -270,9 +271,10 @@ impl Partition {
             position.floor,
             position.floor_from,
         ];
-        let records: Vec<(Vec<u8>, Option<Vec<u8>>)> =
-            changes.into_iter().map(|change| (change.key, change.value)).collect();
-        value(&(numbers, records))
+        let records: Vec<(&[u8], Option<&[u8]>)> = changes.iter().collect();
+        let mut snapshot = Vec::new();
+        value(&(numbers, records))(&mut snapshot);
+        snapshot
     }
 
     /// Puts a snapshot into a fresh partition and resumes it; gives the offset to go on reading at.
@@ -429,35 +431,39 @@ impl Partition {
     }
 }
 
-fn slot_change(rule: &super::routing::Rule, terminal: &str, slot_key: &[u8], slot: Option<(&[u8], Instant)>) -> Change {
+fn slot_change(
+    changes: &mut Changes,
+    rule: &super::routing::Rule,
+    terminal: &str,
+    slot_key: &[u8],
+    slot: Option<(&[u8], Instant)>,
+) {
     let content = slot.map(|(state, wake)| {
-        let wake = (wake != super::keyed::NEVER).then_some(wake);
-        let mut content = Vec::with_capacity(SLOT_HEAD_BYTES_MAX + state.len());
-        content.push(VERSION);
-        // As postcard writes a `SlotValue`, which would take the state byte by byte.
-        let head = (rule.state_version, wake, state.len());
-        let mut content = postcard::to_extend(&head, content).expect("invariant: numbers are serialisable");
-        content.extend_from_slice(state);
-        content
+        move |bytes: &mut Vec<u8>| {
+            let wake = (wake != super::keyed::NEVER).then_some(wake);
+            // As postcard writes a `SlotValue`, which would take the state byte by byte.
+            value(&(rule.state_version, wake, state.len()))(bytes);
+            bytes.extend_from_slice(state);
+        }
     });
-    Change { key: key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key]), value: content }
+    changes.add(key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key]), content);
 }
 
-fn dedup_change(bucket: i64, record: u32, hashes: Option<&[u128]>) -> Change {
-    let content = hashes.map(|hashes| value(&hashes));
-    Change { key: key(b'd', &[&bucket.to_be_bytes(), &i64::from(record).to_be_bytes()]), value: content }
+fn dedup_change(changes: &mut Changes, bucket: i64, record: u32, hashes: Option<&[u128]>) {
+    let parts = [bucket.to_be_bytes(), i64::from(record).to_be_bytes()];
+    changes.add(key(b'd', &[&parts[0], &parts[1]]), hashes.as_ref().map(value));
 }
 
-fn finding_change(terminal: &str, finding: &str, content: Option<&Finding>) -> Change {
-    let content = content.map(|finding| value(&Stored::from(finding)));
-    Change { key: key(b'f', &[terminal.as_bytes(), finding.as_bytes()]), value: content }
+fn finding_change(changes: &mut Changes, terminal: &str, finding: &str, content: Option<&Finding>) {
+    let content = content.map(Stored::from);
+    changes.add(key(b'f', &[terminal.as_bytes(), finding.as_bytes()]), content.as_ref().map(value));
 }
 
-fn clock_change(terminal: &str, clock: Option<&Clock>) -> Change {
-    Change { key: key(b'k', &[terminal.as_bytes()]), value: clock.map(value) }
+fn clock_change(changes: &mut Changes, terminal: &str, clock: Option<&Clock>) {
+    changes.add(key(b'k', &[terminal.as_bytes()]), clock.map(value));
 }
 
-fn held_change(number: u64, output: Option<&Output>) -> Change {
-    let number = i64::try_from(number).expect("invariant: numbers count up from 0");
-    Change { key: key(b'h', &[&number.to_be_bytes()]), value: output.and_then(Held::of).as_ref().map(value) }
+fn held_change(changes: &mut Changes, number: u64, output: Option<&Output>) {
+    let number = i64::try_from(number).expect("invariant: numbers count up from 0").to_be_bytes();
+    changes.add(key(b'h', &[&number]), output.and_then(Held::of).as_ref().map(value));
 }

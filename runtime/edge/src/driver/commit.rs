@@ -88,7 +88,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         events::CommitEnded { slot: self.slot, outcome, reason, took }.emit(&self.shared.metrics);
         match committed {
             Ok(Committed::Done) => {
-                self.durable(&commits);
+                self.durable(commits);
                 self.stuck = false;
                 self.recovered();
                 self.heard();
@@ -108,7 +108,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
         }
     }
 
-    fn durable(&mut self, commits: &[Commit]) {
+    fn durable(&mut self, commits: Vec<Commit>) {
         let now = self.clock.elapsed();
         for commit in commits {
             if let Some(owned) = self.owned.get_mut(&commit.partition) {
@@ -131,7 +131,7 @@ impl<L: Log, R: Rules> Driver<'_, L, R> {
             loop {
                 match self.log.position(commit.partition) {
                     Ok(position) if position == Some(commit.position) => {
-                        self.durable(&[commit]);
+                        self.durable(vec![commit]);
                         break;
                     }
                     Ok(_) => {

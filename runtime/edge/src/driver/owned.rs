@@ -1,11 +1,11 @@
 //! One partition that this worker owns: the core's part of it, what was read, and what is not yet durable.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{mem, time::Duration};
 
 use tillwatch_core::{
     Instant,
     cloudevents::{Encoding, encode},
-    log::{Change, Commit, Message, PartitionId, Position, Tick},
+    log::{Changes, Commit, Message, PartitionId, Position, Tick},
     output::Output,
     partition::{Body, Counters, Partition, Record},
     rules::{Rules, Stalled},
@@ -21,6 +21,9 @@ use crate::telemetry::Metrics;
 pub(super) const GAUGES: [&str; 6] =
     ["waiting_events", "waiting_bytes", "keys", "findings", "dedup_entries", "held_commands"];
 
+/// Room for changes that is kept from one commit to the next, at most: some seven thousand of them.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
 /// One owned partition.
 pub(super) struct Owned {
     id: PartitionId,
@@ -35,7 +38,10 @@ pub(super) struct Owned {
     /// Ingest time of the last record read.
     ingest: Option<Instant>,
     messages: Vec<Message>,
-    changes: Vec<Change>,
+    /// What a commit that came to nothing has changed.
+    changes: Changes,
+    /// Room for the changes of the next commit.
+    room: Changes,
     bytes: usize,
     counted: Counters,
     /// The position that is durable, as far as known.
@@ -67,7 +73,8 @@ impl Owned {
             next,
             ingest: None,
             messages: Vec::new(),
-            changes: Vec::new(),
+            changes: Changes::default(),
+            room: Changes::default(),
             bytes: 0,
             counted,
             durable,
@@ -169,10 +176,14 @@ impl Owned {
     }
 
     /// A commit became durable.
-    pub(super) fn committed(&mut self, commit: &Commit, now: Duration) {
+    pub(super) fn committed(&mut self, commit: Commit, now: Duration) {
         self.durable = Some(commit.position);
         if let Some(watermark) = commit.passed {
             self.told.told(watermark, now);
+        }
+        if commit.changes.room() <= ROOM_BYTES_MAX {
+            self.room = commit.changes;
+            self.room.clear();
         }
     }
 
@@ -192,13 +203,10 @@ impl Owned {
         if !self.dirty() && !self.moved() && passed.is_none() {
             return None;
         }
-        let mut changes = mem::take(&mut self.changes);
-        let sent_again = !changes.is_empty();
+        let mut changes = mem::take(&mut self.room);
         self.partition.changes(&mut changes);
-        if sent_again {
-            let latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-                changes.into_iter().map(|change| (change.key, change.value)).collect();
-            changes = latest.into_iter().map(|(key, value)| Change { key, value }).collect();
+        if !self.changes.is_empty() {
+            changes = mem::take(&mut self.changes).followed_by(&changes);
         }
         self.bytes = 0;
         let messages = mem::take(&mut self.messages);

@@ -7,7 +7,7 @@ use std::{
 
 use tillwatch_core::{
     Instant,
-    log::{Change, PartitionId, Position},
+    log::{Changes, PartitionId, Position},
     output::{Id, Output},
     partition::{Partition, Record, Settings},
     rules::Rules,
@@ -69,9 +69,9 @@ impl Lane {
     }
 
     fn commit(&mut self) {
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         self.partition.changes(&mut changes);
-        for Change { key, value } in changes {
+        for (key, value) in changes.pairs() {
             match value {
                 Some(value) => self.changelog.insert(key, value),
                 None => self.changelog.remove(&key),

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use tillwatch_core::log::{Change, Commit, LogError, Message, PartitionId, Position, Topic};
+use tillwatch_core::log::{Commit, LogError, Message, PartitionId, Position, Topic};
 use tillwatch_embedded::{NewRecord, Options, Store};
 
 /// A clock that stands where it is put.
@@ -71,11 +71,13 @@ pub(crate) fn commit(partition: PartitionId, n: i64) -> Commit {
         partition,
         position: position(n),
         messages: vec![message(Topic::Findings, "payment:x"), message(Topic::Commands, "T1")],
-        changes: vec![
-            Change { key: b"last".to_vec(), value: Some(n.to_string().into_bytes()) },
-            Change { key: format!("k{n}").into_bytes(), value: Some(vec![1]) },
-            Change { key: format!("k{}", n - 1).into_bytes(), value: None },
-        ],
+        changes: [
+            ("last".to_owned(), Some(n.to_string().into_bytes())),
+            (format!("k{n}"), Some(vec![1])),
+            (format!("k{}", n - 1), None),
+        ]
+        .into_iter()
+        .collect(),
         passed: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{self, at, change, commit, committed, fill, finding, join, other, poll, restore, topics, until};
+use crate::support::{self, at, changes, commit, committed, fill, finding, join, other, poll, restore, topics, until};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
@@ -41,13 +41,13 @@ fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
         partition: 0,
         position,
         messages: vec![finding("a", "one"), finding("b", "two")],
-        changes: vec![change("k1", Some("v1")), change("k2", Some("v2"))],
+        changes: changes([("k1", Some("v1")), ("k2", Some("v2"))]),
         passed: None,
     };
     assert_eq!(log.commit(std::slice::from_ref(&first)), Ok(Committed::Done));
     assert_eq!(committed(&config, &config.outputs.findings), ["one", "two"]);
     assert_eq!(log.position(0), Ok(Some(position)));
-    let second = Commit { position: at(3), messages: Vec::new(), changes: vec![change("k1", None)], ..first };
+    let second = Commit { position: at(3), messages: Vec::new(), changes: changes([("k1", None)]), ..first };
     assert_eq!(log.commit(&[second]), Ok(Committed::Done));
     assert_eq!(log.end(0), Some(3));
     log.close().expect("closed");

@@ -13,7 +13,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     metadata::MetadataPartition,
 };
-use tillwatch_core::log::{Change, Commit, Log, Message, PartitionId, Polled, Position, Topic};
+use tillwatch_core::log::{Changes, Commit, Log, Message, PartitionId, Polled, Position, Topic};
 use tillwatch_kafka::{
     Config, KafkaLog,
     admin::{self, Wanted},
@@ -171,9 +171,9 @@ pub fn finding(key: &str, value: &str) -> Message {
     }
 }
 
-/// A changed key.
-pub fn change(key: &str, value: Option<&str>) -> Change {
-    Change { key: key.as_bytes().to_vec(), value: value.map(|value| value.as_bytes().to_vec()) }
+/// Changed keys.
+pub fn changes<const N: usize>(pairs: [(&str, Option<&str>); N]) -> Changes {
+    pairs.into_iter().collect()
 }
 
 /// A commit with one finding and one changed key.
@@ -182,7 +182,7 @@ pub fn commit(partition: PartitionId, offset: i64, text: &str) -> Commit {
         partition,
         position: at(offset),
         messages: vec![finding(text, text)],
-        changes: vec![change(&format!("key-{text}"), Some(text))],
+        changes: changes([(&format!("key-{text}"), Some(text))]),
         passed: None,
     }
 }

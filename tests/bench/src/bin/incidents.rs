@@ -19,7 +19,7 @@ use tillwatch_bench::{
 use tillwatch_core::{
     Instant,
     cloudevents::{Decoder, Encoding, encode},
-    log::{RawRecord, Topic},
+    log::{Changes, RawRecord, Topic},
     output::{Data, Output},
     partition::{Body, Partition, Record},
     rules::{Answer, Batch, Descriptor, Rules, Stalled},
@@ -127,7 +127,7 @@ struct Running {
     partition: Partition,
     rules: Watched,
     records: Vec<Record>,
-    changes: Vec<tillwatch_core::log::Change>,
+    changes: Changes,
     taken: Duration,
     written: u64,
 }
@@ -145,7 +145,7 @@ impl Running {
         let settings = wiring::settings_of(config, stage);
         let mut partition = Partition::new(0, settings, rules.descriptors()).expect("the rules fit together");
         partition.resume(None, &mut rules).expect("there is nothing to migrate");
-        Self { partition, rules, records: Vec::new(), changes: Vec::new(), taken: Duration::ZERO, written: 0 }
+        Self { partition, rules, records: Vec::new(), changes: Changes::default(), taken: Duration::ZERO, written: 0 }
     }
 
     /// What has come so far: order, rules, state, timers, outputs and changes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tillwatch_core::log::{Change, Commit, Committed, Log as _, LogError, Message, Polled, Position, Topic};
+use tillwatch_core::log::{Commit, Committed, Log as _, LogError, Message, Polled, Position, Topic};
 use tillwatch_fault::brokers::Brokers;
 use tillwatch_fault::proxy::{Proxy, Trap};
 use tillwatch_kafka::admin::{self, Wanted};
@@ -75,8 +75,8 @@ fn commit(number: i64) -> Commit {
         headers: vec![("ce_type", "pos.finding.raised".to_owned())],
         value: text.clone().into_bytes(),
     };
-    let change = Change { key: b"last".to_vec(), value: Some(text.into_bytes()) };
-    Commit { partition: 0, position, messages: vec![message], changes: vec![change], passed: None }
+    let changes = [("last", Some(text))].into_iter().collect();
+    Commit { partition: 0, position, messages: vec![message], changes, passed: None }
 }
 
 /// What the log has committed, asked for until it answers, as the driver does.

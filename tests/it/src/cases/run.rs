@@ -11,7 +11,7 @@ use tillwatch_core::{
     Instant,
     cloudevents::{Decoder, encode_line},
     limits::Limits,
-    log::{Change, PartitionId, Position, Tick},
+    log::{Changes, PartitionId, Position, Tick},
     output::{Id, Output},
     partition::{Body, Partition, Record, Settings, SilentSource},
     rules::Rules,
@@ -167,9 +167,9 @@ fn crashing(settings: &Arc<Settings>, rules: &mut dyn Rules, records: &[Record],
         waiting.extend(chunk.iter().cloned());
         let mut batch: Vec<Record> = waiting.iter().filter(|record| record.offset >= from).cloned().collect();
         partition.step(&mut batch, rules, &mut out).expect("no stall");
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         partition.changes(&mut changes);
-        for Change { key, value } in changes {
+        for (key, value) in changes.pairs() {
             match value {
                 Some(value) => kept.insert(key, value),
                 None => kept.remove(&key),

@@ -21,6 +21,7 @@ use super::{Body, Partition, Record, Settings};
 use crate::{
     event::{Event, EventBuilder},
     limits::Limits,
+    log::Changes,
     output::{Data, Output},
     rules::{Answer, Rules, Stalled},
 };
@@ -244,9 +245,9 @@ pub(super) fn run_crashing(settings: &Arc<Settings>, rules: &mut Scripted, recor
         let mut batch: Vec<Record> =
             records.iter().filter(|record| record.offset >= from && record.offset < until).cloned().collect();
         partition.step(&mut batch, rules, &mut out).expect("no stall");
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         partition.changes(&mut changes);
-        log.extend(changes.into_iter().map(|change| (change.key, change.value)));
+        log.extend(changes.pairs());
         position = Some(partition.position());
         if until >= end {
             return out;

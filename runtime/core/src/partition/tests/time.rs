@@ -144,9 +144,9 @@ fn a_state_and_a_wake_up_that_are_put_as_they_were_are_no_change() {
     let mut states = |offset: i64, at: Instant| {
         let mut records = vec![authorize(offset, at, "T1", 1), tick(offset + 1, at + 600)];
         partition.step(&mut records, &mut rules, &mut Vec::new()).expect("no stall");
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         partition.changes(&mut changes);
-        (changes.iter().filter(|change| change.key.starts_with(b"s")).count(), partition.counters().visits)
+        (changes.iter().filter(|(key, _)| key.starts_with(b"s")).count(), partition.counters().visits)
     };
     assert_eq!(states(0, T0), (1, 1));
     assert_eq!(states(2, T0 + 1_000), (0, 2), "nothing is new");
@@ -159,31 +159,31 @@ fn state_of_another_version_is_migrated_or_refused() {
     let mut rules = pair();
     let mut first = partition(&settings, &rules);
     first.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut rules, &mut Vec::new()).expect("no stall");
-    let mut changes = Vec::new();
+    let mut changes = Changes::default();
     first.changes(&mut changes);
     rules.descriptors[0].state_version = 2;
     let load = |rules: &Scripted| {
         let mut second = partition(&settings, rules);
-        for change in &changes {
-            second.load(&change.key, change.value.as_deref()).expect("loads");
+        for (key, value) in changes.iter() {
+            second.load(key, value).expect("loads");
         }
         second
     };
     let mut second = load(&rules);
     second.resume(Some(first.position()), &mut rules).expect("migrates");
-    let mut written = Vec::new();
+    let mut written = Changes::default();
     second.changes(&mut written);
     let migrated = |value: &[u8]| value.windows(9).any(|window| window == b"migrated:");
-    assert!(written.iter().any(|change| change.value.as_deref().is_some_and(migrated)), "the new form is written");
+    assert!(written.iter().any(|(_, value)| value.is_some_and(migrated)), "the new form is written");
     let mut odd = pair();
     odd.descriptors[0].state_version = 7;
     let mut writer = partition(&settings, &odd);
     writer.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut odd, &mut Vec::new()).expect("no stall");
-    let mut sevens = Vec::new();
+    let mut sevens = Changes::default();
     writer.changes(&mut sevens);
     let mut third = partition(&settings, &rules);
-    for change in &sevens {
-        third.load(&change.key, change.value.as_deref()).expect("loads");
+    for (key, value) in sevens.iter() {
+        third.load(key, value).expect("loads");
     }
     let error = third.resume(None, &mut rules).expect_err("seven is refused");
     assert!(error.to_string().contains("absence") && error.to_string().contains("seven is refused"), "{error}");
@@ -205,12 +205,12 @@ fn state_of_a_rule_that_is_not_loaded_stays_for_its_return() {
     let mut rules = pair();
     let mut first = partition(&settings, &rules);
     first.step(&mut vec![authorize(0, T0, "T1", 1), tick(1, T0 + 600)], &mut rules, &mut Vec::new()).expect("no stall");
-    let mut changes = Vec::new();
+    let mut changes = Changes::default();
     first.changes(&mut changes);
     let without = Scripted { descriptors: rules.descriptors[1..].to_vec(), scripts: rules.scripts[1..].to_vec() };
     let mut second = partition(&settings, &without);
-    for change in &changes {
-        second.load(&change.key, change.value.as_deref()).expect("loads");
+    for (key, value) in changes.iter() {
+        second.load(key, value).expect("loads");
     }
     let mut third = partition(&settings, &rules);
     let from = third.restore(&second.snapshot(), &mut rules).expect("restores");
@@ -253,9 +253,9 @@ fn run_locally(steps: &[Step], crashes: &[usize]) -> Vec<Output> {
             Step::Local(now, blind) => partition.tick_locally(crate::log::Tick { blind: *blind }, *now, true),
         }
         partition.step(&mut batch, &mut rules, &mut out).expect("no stall");
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         partition.changes(&mut changes);
-        kept.extend(changes.into_iter().map(|change| (change.key, change.value)));
+        kept.extend(changes.pairs());
     }
     out
 }

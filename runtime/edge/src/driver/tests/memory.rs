@@ -203,10 +203,10 @@ impl Inner {
         for commit in commits {
             self.positions.insert(commit.partition, commit.position);
             self.passed.extend(commit.passed.map(|at| (commit.partition, at)));
-            for change in &commit.changes {
-                let key = (commit.partition, change.key.clone());
-                match &change.value {
-                    Some(value) => self.changelog.insert(key, value.clone()),
+            for (key, value) in commit.changes.pairs() {
+                let key = (commit.partition, key);
+                match value {
+                    Some(value) => self.changelog.insert(key, value),
                     None => self.changelog.remove(&key),
                 };
             }
