@@ -32,8 +32,10 @@ pub(crate) fn common(config: &Config) -> ClientConfig {
     client.set("reconnect.backoff.max.ms", "1000");
     client.set("socket.keepalive.enable", "true");
     client.set("compression.type", "lz4");
-    // A broker holds an empty fetch for this long, and partitions that were just assigned wait for it; the default is 500.
+    // A broker holds a fetch for this long, and partitions that were just assigned wait for it; the default is 500. Until then it waits for so
+    // much: by default one record is enough, and a sender that flushes every 5 ms wakes broker and worker for each flush (ADR 0027).
     client.set("fetch.wait.max.ms", "50");
+    client.set("fetch.min.bytes", "65536");
     for (key, value) in &config.properties {
         client.set(key, value);
     }

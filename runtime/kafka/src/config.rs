@@ -9,7 +9,7 @@ use tillwatch_core::{log::Topic, stage::Stage};
 
 /// librdkafka properties that may be set beside what Tillwatch sets itself. Everything that the promise of exactly-once rests on, and
 /// everything that has a key of its own, is not among them.
-pub const PROPERTIES: [&str; 21] = [
+pub const PROPERTIES: [&str; 22] = [
     "broker.address.family",
     "broker.address.ttl",
     "client.dns.lookup",
@@ -19,6 +19,7 @@ pub const PROPERTIES: [&str; 21] = [
     "connections.max.idle.ms",
     "fetch.max.bytes",
     "fetch.message.max.bytes",
+    "fetch.min.bytes",
     "fetch.wait.max.ms",
     "metadata.max.age.ms",
     "queue.buffering.max.kbytes",
