@@ -143,6 +143,8 @@ pub(super) fn properties(node: &Node, nodes: &[Node], options: &Options) -> Stri
         ("transaction.state.log.num.partitions", "4".to_owned()),
         // Nobody else is about to join. What bounds clients is left as a broker in production has it.
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        // As docs/runbook.md advises: without it compaction takes a whole processor for seconds.
+        ("log.cleaner.io.max.bytes.per.second", "20000000".to_owned()),
     ];
     if secured.is_some() {
         own.extend(secured::properties(dir));
