@@ -369,8 +369,30 @@ impl Asked {
         Ok(problems)
     }
 
+    /// The settings of a topic that is there.
     fn settings(&self, config: &Config, topic: &str) -> Result<BTreeMap<String, String>, LogError> {
         let what = || format!("asking for the settings of topic {topic}");
+        let deadline = Deadline::after(client::request(config));
+        loop {
+            let settings = self.described(config, topic, what)?;
+            // Of several brokers one may not have heard of a new topic; its answer is nothing, and the binding shows no error.
+            if !settings.is_empty() {
+                return Ok(settings);
+            }
+            if deadline.over() {
+                return Err(error::of_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what()));
+            }
+            self.restore.client().poll(Duration::from_millis(20));
+        }
+    }
+
+    /// What one broker says of a topic's settings.
+    fn described(
+        &self,
+        config: &Config,
+        topic: &str,
+        what: impl Fn() -> String,
+    ) -> Result<BTreeMap<String, String>, LogError> {
         let asked = [ResourceSpecifier::Topic(topic)];
         let answer = pollster::block_on(self.admin.describe_configs(&asked, &Self::options(config)))
             .map_err(|error| error::of(&error, &what()))?;

@@ -278,7 +278,7 @@ impl KafkaLog {
         }
     }
 
-    /// The producer, made anew where it had to be given up. Waits for a commit under way.
+    /// Takes the producer, made anew where it had to be given up. Waits for a commit under way.
     fn producer(&mut self) -> Result<Transactions, LogError> {
         self.land(true);
         if self.transactions.as_ref().is_some_and(Transactions::stale) {
@@ -298,13 +298,13 @@ impl KafkaLog {
         Transactions::open(&self.config, &self.id, &self.pulse, self.counts)
     }
 
-    /// Hands a transaction to the thread that runs it; as it ends where it cannot begin.
+    /// Hands a transaction to the thread that runs it; the error is how it ended without having begun.
     fn run(&mut self, commits: Vec<Commit>) -> Result<(), Ended> {
         let refused = |commits, outcome| Err(Ended { commits, outcome });
         if let Some(reason) = self.not_ours(&commits) {
             return refused(commits, Ok(Committed::Aborted { reason }));
         }
-        let prepared = self.producer().and_then(|transactions| Ok((transactions, self.offsets(&commits)?)));
+        let prepared = self.offsets(&commits).and_then(|offsets| Ok((self.producer()?, offsets)));
         let (transactions, offsets) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refused(commits, Err(error)),
