@@ -152,6 +152,7 @@ pub struct Driver<'a, L, R> {
     decoder: Decoder,
     owned: BTreeMap<PartitionId, Owned>,
     outputs: Vec<Output>,
+    /// The commit that is under way, if one is.
     under_way: Option<UnderWay>,
     /// From when the time to the next commit runs.
     commit_counts_from: Duration,
@@ -216,7 +217,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
     pub(crate) fn turn(&mut self) -> Result<(), Failure> {
         let max = if self.full() { 0 } else { self.shared.options.records_max };
         let polled = self.poll(self.patience(), max);
-        if !matches!(polled, Ok(Polled::Records)) {
+        if matches!(polled, Ok(Polled::Assigned(_) | Polled::Revoking(_) | Polled::Lost(_))) {
             // Partitions come and go between commits.
             self.ended(true)?;
         }
