@@ -33,6 +33,7 @@ pub struct EmbeddedLog {
     cursors: BTreeMap<PartitionId, i64>,
     /// The partition that the next poll begins with, so that a busy one starves no other.
     turn: PartitionId,
+    /// How the last commit ended, until the driver asks.
     ended: Option<Ended>,
 }
 

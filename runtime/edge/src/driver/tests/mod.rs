@@ -92,6 +92,20 @@ impl Bench {
     fn bad(&self, partition: i32, text: &str) {
         self.memory.append(partition, self.clock.now(), text);
     }
+
+    /// A driver whose commit of "first" is under way and will end so (none: well), and that has read "second" since.
+    fn under_way(&self, outcome: Option<Outcome>) -> Driver<'_, Memory, NoRules> {
+        let mut driver = self.driver();
+        self.turn(&mut driver, 1);
+        self.memory.slow(true);
+        outcome.into_iter().for_each(|outcome| self.memory.outcome(outcome));
+        self.bad(0, "first");
+        self.turn(&mut driver, 4);
+        self.bad(0, "second");
+        self.turn(&mut driver, 1);
+        assert_eq!(self.memory.under_way(), Some(1), "the second waits for the end of the first");
+        driver
+    }
 }
 
 #[test]
@@ -182,13 +196,8 @@ fn what_was_aborted_is_sent_again_once_and_in_order() {
 #[test]
 fn a_worker_goes_on_while_a_commit_is_under_way() {
     let bench = Bench::new(&[0]);
-    let mut driver = bench.driver();
-    bench.turn(&mut driver, 1);
-    bench.memory.slow(true);
-    bench.bad(0, "first");
-    bench.turn(&mut driver, 4);
-    bench.bad(0, "second");
-    bench.turn(&mut driver, 4);
+    let mut driver = bench.under_way(None);
+    bench.turn(&mut driver, 3);
     assert_eq!(bench.memory.under_way(), Some(1), "the second waits for the end of the first");
     assert_eq!(bench.memory.durable(), <[&str; 0]>::default());
     bench.memory.slow(false);
@@ -201,14 +210,8 @@ fn a_worker_goes_on_while_a_commit_is_under_way() {
 fn what_comes_to_nothing_under_way_is_sent_before_what_was_made_since() {
     for outcome in [Outcome::Aborted, Outcome::UnknownNot, Outcome::UnknownDone, Outcome::Refused] {
         let bench = Bench::new(&[0, 1]);
-        let mut driver = bench.driver();
+        let mut driver = bench.under_way(Some(outcome));
         bench.turn(&mut driver, 1);
-        bench.memory.slow(true);
-        bench.memory.outcome(outcome);
-        bench.bad(0, "first");
-        bench.turn(&mut driver, 4);
-        bench.bad(0, "second");
-        bench.turn(&mut driver, 2);
         bench.memory.slow(false);
         bench.turn(&mut driver, 8);
         assert_eq!(bench.memory.durable(), ["first", "second"], "{outcome:?}");
@@ -220,17 +223,7 @@ fn what_comes_to_nothing_under_way_is_sent_before_what_was_made_since() {
 fn partitions_come_and_go_between_commits() {
     for outcome in [None, Some(Outcome::Aborted), Some(Outcome::UnknownNot), Some(Outcome::UnknownDone)] {
         let bench = Bench::new(&[0, 1]);
-        let mut driver = bench.driver();
-        bench.turn(&mut driver, 1);
-        bench.memory.slow(true);
-        if let Some(outcome) = outcome {
-            bench.memory.outcome(outcome);
-        }
-        bench.bad(0, "first");
-        bench.turn(&mut driver, 4);
-        bench.bad(0, "second");
-        bench.turn(&mut driver, 1);
-        assert_eq!(bench.memory.under_way(), Some(1));
+        let mut driver = bench.under_way(outcome);
         bench.memory.script(Polled::Revoking(vec![0]));
         bench.turn(&mut driver, 1);
         assert_eq!(bench.memory.durable(), ["first", "second"], "all of it before it is given back, {outcome:?}");
@@ -247,16 +240,7 @@ fn partitions_come_and_go_between_commits() {
 fn a_partition_that_is_lost_under_way_keeps_what_was_committed_alone() {
     for (outcome, kept) in [(None, 1), (Some(Outcome::Aborted), 0)] {
         let bench = Bench::new(&[0]);
-        let mut driver = bench.driver();
-        bench.turn(&mut driver, 1);
-        bench.memory.slow(true);
-        if let Some(outcome) = outcome {
-            bench.memory.outcome(outcome);
-        }
-        bench.bad(0, "first");
-        bench.turn(&mut driver, 4);
-        bench.bad(0, "second");
-        bench.turn(&mut driver, 1);
+        let mut driver = bench.under_way(outcome);
         bench.memory.script(Polled::Lost(vec![0]));
         bench.turn(&mut driver, 1);
         assert_eq!(bench.memory.durable(), &["first"][..kept]);
