@@ -34,6 +34,7 @@ impl FieldId {
 
     /// Its row in the table.
     #[must_use]
+    #[inline]
     pub fn field(self) -> &'static Field {
         &FIELDS[self.0 as usize]
     }

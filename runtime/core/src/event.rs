@@ -59,7 +59,8 @@ pub struct Event {
 pub struct EventBuilder {
     event_type: TypeId,
     envelope: [u8; ENVELOPE],
-    payload: usize,
+    /// Where the payload ends.
+    payload: u32,
     time: Option<Instant>,
     bytes: Vec<u8>,
     spans: Vec<Packed>,
@@ -78,22 +79,30 @@ impl EventBuilder {
     /// Starts an event over the payload's bytes; fields follow by [`EventBuilder::range`] and [`EventBuilder::push`].
     #[must_use]
     pub fn new(payload: &[u8]) -> Self {
-        Self::over(payload, Vec::new(), Vec::new())
+        let mut builder = Self {
+            event_type: TypeId::CUSTOM,
+            envelope: [NOT_KNOWN; ENVELOPE],
+            payload: 0,
+            time: None,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+        };
+        builder.begin(payload);
+        builder
     }
 
     /// Starts anew in the same room.
     pub(crate) fn begin(&mut self, payload: &[u8]) {
-        *self = Self::over(payload, std::mem::take(&mut self.bytes), std::mem::take(&mut self.spans));
-    }
-
-    /// In room that another event may have had.
-    fn over(payload: &[u8], mut bytes: Vec<u8>, mut spans: Vec<Packed>) -> Self {
-        bytes.clear();
-        bytes.shrink_to(ROOM_BYTES);
-        bytes.extend_from_slice(payload);
-        spans.clear();
-        let envelope = [NOT_KNOWN; ENVELOPE];
-        Self { event_type: TypeId::CUSTOM, envelope, payload: payload.len(), time: None, bytes, spans }
+        self.event_type = TypeId::CUSTOM;
+        self.envelope = [NOT_KNOWN; ENVELOPE];
+        self.payload = at(payload.len());
+        self.time = None;
+        self.bytes.clear();
+        if self.bytes.capacity() > ROOM_BYTES {
+            self.bytes.shrink_to(ROOM_BYTES);
+        }
+        self.bytes.extend_from_slice(payload);
+        self.spans.clear();
     }
 
     /// Sets the type; for [`TypeId::CUSTOM`] push [`FieldId::TYPE`] as well.
@@ -110,9 +119,9 @@ impl EventBuilder {
     ///
     /// # Panics
     /// When the range is not in the payload: a broken invariant of the decoder.
-    #[inline]
+    #[inline(always)]
     pub fn range(&mut self, field: FieldId, start: usize, end: usize) {
-        assert!(start <= end && end <= self.payload, "invariant: a range lies in the payload");
+        assert!(start <= end && end <= self.payload as usize, "invariant: a range lies in the payload");
         self.add(field, start, end);
     }
 
@@ -120,13 +129,14 @@ impl EventBuilder {
     ///
     /// # Panics
     /// When the event passes 4 GiB, which `limits::Limits::record_bytes_max` excludes.
+    #[inline]
     pub fn push(&mut self, field: FieldId, piece: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
         self.add(field, start, self.bytes.len());
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, field: FieldId, start: usize, end: usize) {
         // The first of a name counts.
         if let Some(known @ &mut NOT_KNOWN) = self.envelope.get_mut(field.0 as usize) {
@@ -148,7 +158,7 @@ impl EventBuilder {
         Event {
             event_type: self.event_type,
             envelope: self.envelope,
-            payload: at(self.payload),
+            payload: self.payload,
             spans: at(self.bytes.len()),
             time: self.time,
             bytes: bytes.into_boxed_slice(),

@@ -31,19 +31,18 @@ pub(super) fn data(
         Header::Map(length) => {
             cursor.ascii = ascii(cursor.rest());
             let mut entries = Entries(length);
-            while entries.more() {
-                let Some(field) = cursor.field_name(&mut entries, tables, usual)? else { break };
-                let Some(field) = field else {
-                    let value = cursor.pull()?;
-                    cursor.skip(value, 1)?;
-                    continue;
-                };
-                fields.see(field)?;
-                if let Some(text) = cursor.short_text() {
-                    cursor.field_text(field, text, fields)?;
-                } else {
-                    let value = cursor.pull()?;
-                    cursor.field(field, value, fields)?;
+            loop {
+                cursor.usual_texts(&mut entries, usual, fields);
+                if !entries.more() {
+                    break;
+                }
+                match cursor.field_name(&mut entries, tables, usual)? {
+                    Some(Some(field)) => cursor.entry(field, fields)?,
+                    Some(None) => {
+                        let value = cursor.pull()?;
+                        cursor.skip(value, 1)?;
+                    }
+                    None => break,
                 }
             }
         }
@@ -209,8 +208,19 @@ impl<'a, 'l> Cursor<'a, 'l> {
         self.pull_long()
     }
 
-    #[cold]
+    /// Integers of two and four bytes are amounts and counts; everything else that is long is seldom.
     fn pull_long(&mut self) -> Result<Header, Failure> {
+        let (size, value) = match *self.rest() {
+            [0x19, a, b, ..] => (3, u64::from(u16::from_be_bytes([a, b]))),
+            [0x1a, a, b, c, d, ..] => (5, u64::from(u32::from_be_bytes([a, b, c, d]))),
+            _ => return self.pull_any(),
+        };
+        self.at += size;
+        Ok(Header::Positive(value))
+    }
+
+    #[cold]
+    fn pull_any(&mut self) -> Result<Header, Failure> {
         let mut decoder = ciborium_ll::Decoder::from(self.rest());
         match decoder.pull() {
             Ok(header) => {
@@ -259,14 +269,18 @@ impl<'a, 'l> Cursor<'a, 'l> {
     #[inline(always)]
     fn short_text(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest();
-        let (head, length) = match *rest {
-            [first @ 0x60..=0x77, ..] => (1, usize::from(first - 0x60)),
-            [0x78, length, ..] => (2, usize::from(length)),
+        let (&first, after) = rest.split_first()?;
+        let (length, after) = match first {
+            0x60..=0x77 => (first - 0x60, after),
+            0x78 => after.split_first().map(|(length, after)| (*length, after))?,
             _ => return None,
         };
-        let text = rest.get(head..head + length).filter(|text| text.len() <= self.limits.text_bytes_max)?;
-        self.at += head + length;
-        Some(text)
+        let length = usize::from(length);
+        if length > after.len() || length > self.limits.text_bytes_max {
+            return None;
+        }
+        self.at = self.bytes.len() - after.len() + length;
+        Some(&after[..length])
     }
 
     /// What is left.
@@ -276,18 +290,21 @@ impl<'a, 'l> Cursor<'a, 'l> {
     }
 
     /// The next name, and the field that it is of; neither where a break is. Names of the table are UTF-8: what is one of them needs no check.
-    #[inline(always)]
     fn field_name(
         &mut self,
         entries: &mut Entries,
         tables: &Tables,
         usual: &mut Coming<'_>,
     ) -> Result<Option<Option<FieldId>>, Failure> {
-        if let Some((field, bytes)) = usual.next(self.rest()) {
-            self.at += bytes;
+        let start = self.at;
+        if let Some(name) = usual.ahead().first()
+            && let Some(behind) = name.before(self.rest())
+        {
+            self.at = self.bytes.len() - behind.len();
+            let field = name.field;
+            usual.came(1);
             return Ok(Some(Some(field)));
         }
-        let start = self.at;
         if let Some(name) = self.short_text() {
             let field = tables.field(name);
             match field {
@@ -307,8 +324,50 @@ impl<'a, 'l> Cursor<'a, 'l> {
         self.ascii || is_text(bytes)
     }
 
+    /// Reads entries as long as each has the name that usually comes next and a short text, as nearly all have, and leaves the first that has not
+    /// to those who read everything, and say what is wrong with it.
+    #[inline(never)]
+    fn usual_texts(&mut self, entries: &mut Entries, usual: &mut Coming<'_>, fields: &mut Fields) {
+        let (Some(left), Some(base)) = (&mut entries.0, fields.base()) else { return };
+        // Of a text whose length stands in the first byte.
+        let longest = self.limits.text_bytes_max.min(0x17);
+        let (end, mut rest) = (base + self.bytes.len(), self.rest());
+        let ahead = usual.ahead();
+        let mut names = ahead[..ahead.len().min(*left)].iter();
+        while let [name, ..] = names.as_slice() {
+            if !name.text {
+                break;
+            }
+            let Some(value) = name.before(rest) else { break };
+            let Some((head, value)) = value.split_first() else { break };
+            let length = usize::from(head.wrapping_sub(0x60));
+            if length > longest {
+                break;
+            }
+            let Some((text, behind)) = value.split_at_checked(length) else { break };
+            if !self.is_text(text) || !fields.new_text(name.field, end - value.len(), end - behind.len()) {
+                break;
+            }
+            rest = behind;
+            names.next();
+        }
+        let came = ahead.len().min(*left) - names.len();
+        *left -= came;
+        usual.came(came);
+        self.at = self.bytes.len() - rest.len();
+    }
+
+    /// The value of a field whose name is just before.
+    fn entry(&mut self, field: FieldId, fields: &mut Fields) -> Result<(), Failure> {
+        fields.see(field)?;
+        if let Some(text) = self.short_text() {
+            return self.field_text(field, text, fields);
+        }
+        let value = self.pull()?;
+        self.field(field, value, fields)
+    }
+
     /// A field whose text is just before.
-    #[inline(always)]
     fn field_text(&mut self, field: FieldId, text: &[u8], fields: &mut Fields) -> Result<(), Failure> {
         if !self.is_text(text) {
             return Err(self.no_utf8(text.len()));

@@ -146,15 +146,16 @@ impl Decoder {
             Some(_) => None,
         };
         let payload = raw.value.unwrap_or_default();
-        let layout = match (Layout::of(raw), missing.clone()) {
+        let mut envelope = Envelope::default();
+        let (said, taken) = envelope.take_headers(raw.headers, &self.limits);
+        let layout = match (Layout::said(said, raw.value), missing.clone()) {
             (Ok(layout), _) => layout,
             (Err(_), Some(missing)) => return Err(missing),
             (Err(failure), None) => return Err(failure),
         };
-        let mut envelope = Envelope::default();
         match (layout.mode, layout.format, missing.clone()) {
             (Mode::Binary, format, _) => {
-                envelope.take_headers(raw.headers, &self.limits)?;
+                taken?;
                 if missing.is_none() {
                     envelope.set_data(Data::Slice { bytes: payload, start: 0, coding: Coding::As(format) })?;
                 }

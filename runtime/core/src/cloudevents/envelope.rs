@@ -147,19 +147,33 @@ impl<'a> Envelope<'a> {
         Ok(())
     }
 
-    /// The attributes of a record in binary mode; `data` is set by whoever knows the payload.
-    pub(super) fn take_headers(&mut self, headers: &[(&'a str, &'a [u8])], limits: &Limits) -> Result<(), Failure> {
+    /// The attributes in headers, and what these say of the payload. What is wrong with an attribute matters where the record is in binary mode, which
+    /// is not known before; `data` is set by whoever knows the payload.
+    pub(super) fn take_headers(
+        &mut self,
+        headers: &[(&'a str, &'a [u8])],
+        limits: &Limits,
+    ) -> (Said<'a>, Result<(), Failure>) {
+        let (mut said, mut taken) = (Said::default(), Ok(()));
         for (name, value) in headers {
-            let Some(attribute) = name.strip_prefix(PREFIX).and_then(Attribute::by_name) else { continue };
-            if value.len() > limits.text_bytes_max {
-                return Err(Failure::long_text(value.len(), limits.text_bytes_max));
+            if let Some(attribute) = said.hear(name, value)
+                && taken.is_ok()
+            {
+                taken = self.take_header(attribute, value, limits);
             }
-            if !is_text(value) {
-                return Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is no UTF-8", attribute.name())));
-            }
-            self.set_checked(attribute, value)?;
         }
-        Ok(())
+        (said, taken)
+    }
+
+    #[inline(always)]
+    fn take_header(&mut self, attribute: Attribute, value: &'a [u8], limits: &Limits) -> Result<(), Failure> {
+        if value.len() > limits.text_bytes_max {
+            return Err(Failure::long_text(value.len(), limits.text_bytes_max));
+        }
+        if !is_text(value) {
+            return Err(Failure::new(BAD_ATTRIBUTE, format!("attribute `{}` is no UTF-8", attribute.name())));
+        }
+        self.set_checked(attribute, value)
     }
 }
 
@@ -177,23 +191,50 @@ pub(super) struct Layout {
     pub(super) format: Format,
 }
 
+/// What headers say of the payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    content_type: Option<&'a [u8]>,
+    /// Whether any is an attribute, known or not.
+    attributes: bool,
+}
+
+impl<'a> Said<'a> {
+    /// One header more; gives the attribute that it is.
+    #[inline(always)]
+    fn hear(&mut self, name: &str, value: &'a [u8]) -> Option<Attribute> {
+        let Some(attribute) = name.strip_prefix(PREFIX) else {
+            if name == CONTENT_TYPE_HEADER || name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) {
+                self.content_type = Some(value);
+            }
+            return None;
+        };
+        self.attributes = true;
+        let attribute = Attribute::by_name(attribute)?;
+        if attribute == Attribute::Datacontenttype {
+            self.content_type = Some(value);
+        }
+        Some(attribute)
+    }
+}
+
 impl Layout {
     /// From the headers; the payload's first byte decides where they are silent.
     pub(super) fn of(raw: &RawRecord<'_>) -> Result<Self, Failure> {
-        let (mut content_type, mut attributes) = (None, false);
+        let mut said = Said::default();
         for (name, value) in raw.headers {
-            if let Some(attribute) = name.strip_prefix(PREFIX) {
-                attributes = true;
-                content_type = if attribute == "datacontenttype" { Some(*value) } else { content_type };
-            } else if *name == CONTENT_TYPE_HEADER || name.eq_ignore_ascii_case(CONTENT_TYPE_HEADER) {
-                content_type = Some(*value);
-            }
+            said.hear(name, value);
         }
+        Self::said(said, raw.value)
+    }
+
+    /// From what the headers said.
+    pub(super) fn said(Said { content_type, attributes }: Said<'_>, payload: Option<&[u8]>) -> Result<Self, Failure> {
         // As nearly all records say it.
         if attributes && content_type == Some(b"application/cbor") {
             return Ok(Self { mode: Mode::Binary, format: Format::Cbor });
         }
-        let sniffed = raw.value.and_then(sniff);
+        let sniffed = payload.and_then(sniff);
         let content_type = content_type.filter(|value| !value.is_empty()).map(media_type);
         if let Some(kind) = content_type.as_deref().and_then(|kind| kind.strip_prefix("application/cloudevents")) {
             let format = match kind {

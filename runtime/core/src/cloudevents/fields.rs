@@ -57,12 +57,19 @@ impl Set {
         self.0[usize::from(field.0 / 64)] & (1 << (field.0 % 64)) != 0
     }
 
-    fn put(&mut self, field: FieldId) {
-        self.0[usize::from(field.0 / 64)] |= 1 << (field.0 % 64);
+    /// True where it was not there.
+    #[inline(always)]
+    fn put(&mut self, field: FieldId) -> bool {
+        let (word, bit) = (&mut self.0[usize::from(field.0 / 64)], 1 << (field.0 % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
     }
 
     fn with(mut self, fields: &[FieldId]) -> Self {
-        fields.iter().for_each(|field| self.put(*field));
+        for field in fields {
+            self.put(*field);
+        }
         self
     }
 }
@@ -100,15 +107,11 @@ impl Fields {
     /// Notes that the field is there, `null` or not.
     #[inline]
     pub(super) fn see(&mut self, field: FieldId) -> Result<(), Failure> {
-        if self.seen.has(field) {
-            return Err(Failure::new(BAD_FIELD, format!("field `{}` is there twice", field.field().name)));
-        }
-        self.seen.put(field);
-        Ok(())
+        if self.seen.put(field) { Ok(()) } else { Err(twice(field)) }
     }
 
     /// A text, in UTF-8, that stands at `start` of `data` (none: in no single range of it).
-    #[inline(always)]
+    #[inline]
     pub(super) fn text(&mut self, field: FieldId, text: &[u8], start: Option<usize>) -> Result<(), Failure> {
         if field.field().kind != Kind::Text {
             return self.no_text(field, text);
@@ -119,6 +122,21 @@ impl Fields {
             _ => self.event.push(field, text),
         }
         Ok(())
+    }
+
+    /// A field that is a text, with one that stands in the payload. False, and nothing is done, where the field has been there.
+    #[inline(always)]
+    pub(super) fn new_text(&mut self, field: FieldId, start: usize, end: usize) -> bool {
+        let new = self.seen.put(field);
+        if new && start < end {
+            self.event.range(field, start, end);
+        }
+        new
+    }
+
+    /// Offset of `data` in the payload; none where it is no part of it.
+    pub(super) fn base(&self) -> Option<usize> {
+        self.base
     }
 
     /// A text where the field is none.
@@ -181,6 +199,11 @@ impl Fields {
         };
         Err(Failure::field(field.field().name, expected, found))
     }
+}
+
+#[cold]
+fn twice(field: FieldId) -> Failure {
+    Failure::new(BAD_FIELD, format!("field `{}` is there twice", field.field().name))
 }
 
 /// Whether bytes are UTF-8. Texts are short, and nearly all ASCII, which is seen sooner than the whole check begins to pay.

@@ -28,20 +28,8 @@ const BASE64_CHARACTERS_MIN: usize = DIGITS_MIN * 4 / 3;
 /// CBOR text in chunks).
 #[must_use]
 pub fn suspect(payload: &[u8]) -> bool {
-    const EVERY: u64 = u64::from_ne_bytes([1; 8]);
-    // Not zero where a byte is the wanted one: with the wanted taken out of each, only a zero borrows into its own high bit.
-    let has = |word: u64, wanted: u8| {
-        let zero = word ^ (EVERY * u64::from(wanted));
-        zero.wrapping_sub(EVERY) & !zero & (EVERY << 7)
-    };
-    let hides = |word: u64| has(word, b'\\') | has(word, 0x7f);
-    let (words, rest) = payload.as_chunks();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    // Without a way out of the loop the compiler looks at several words at once.
-    let found =
-        words.iter().fold(hides(u64::from_ne_bytes(last)), |found, word| found | hides(u64::from_ne_bytes(*word)));
-    found != 0 || long_run(payload)
+    const TEXT_IN_CHUNKS: u8 = 0x7f;
+    memchr::memchr2(b'\\', TEXT_IN_CHUNKS, payload).is_some() || long_run(payload)
 }
 
 /// Masks runs wherever they are. True where something was masked.
@@ -201,14 +189,13 @@ fn escape(bytes: &[u8]) -> (Option<u8>, usize) {
     (code.filter(u8::is_ascii), ESCAPE_BYTES)
 }
 
-/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, where that is a digit half a run before it and behind it,
-/// and closely where one of those is a digit too.
+/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, and closely where that is a digit and two more are, four and
+/// five bytes before it or behind it: of so many digits there are six on one side of each.
 pub(super) fn long_run(bytes: &[u8]) -> bool {
-    const HALF: usize = DIGITS_MIN / 2;
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = DIGITS_MIN - 1;
     while at < bytes.len() {
-        if digit(at) && (digit(at - HALF) || digit(at + HALF)) {
+        if digit(at) && (digit(at - 5) && digit(at - 4) || digit(at + 4) && digit(at + 5)) {
             let before = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
             // The last one first, where a run that is too short has ended already.
             let missing = bytes.get(at..at + DIGITS_MIN.saturating_sub(before));

@@ -1,7 +1,7 @@
 //! The names that `data` of each event type usually has, in their order. A sender writes them the same way every time, so the next name is
 //! compared with one and not looked for among all. Owns no decision: a name that comes unexpectedly is looked for as ever.
 
-use tillwatch_wit::table::{EVENTS, FieldId, TypeId};
+use tillwatch_wit::table::{EVENTS, FieldId, Kind, TypeId};
 
 /// As much as is compared at once: a header of one byte and a name of up to fifteen.
 const WORD_BYTES: usize = size_of::<u128>();
@@ -10,11 +10,14 @@ const NAMES_MAX: usize = 32;
 
 /// A name as CBOR writes it, header and all.
 #[derive(Clone, Copy, Debug)]
-struct Name {
+pub(super) struct Name {
     word: u128,
     mask: u128,
     bytes: usize,
-    field: FieldId,
+    /// The field that it is of.
+    pub(super) field: FieldId,
+    /// Whether that is a text.
+    pub(super) text: bool,
 }
 
 /// See the module. Remembers from record to record.
@@ -22,6 +25,18 @@ struct Name {
 pub(super) struct Usual {
     /// By event type, behind them that of all types that the table does not have.
     types: Vec<Vec<Name>>,
+}
+
+impl Name {
+    /// What is behind it, where it stands first in the bytes.
+    #[inline(always)]
+    pub(super) fn before<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let there = match bytes.first_chunk() {
+            Some(word) => u128::from_le_bytes(*word) & self.mask == self.word,
+            None => bytes.starts_with(&self.word.to_le_bytes()[..self.bytes]),
+        };
+        if there { bytes.get(self.bytes..) } else { None }
+    }
 }
 
 /// Those of one type, and how many of them have come.
@@ -42,28 +57,27 @@ impl Usual {
 }
 
 impl Coming<'_> {
-    /// The field whose name comes next in the bytes, and how many of them it takes, where it is the one that usually does.
-    #[inline]
-    pub(super) fn next(&mut self, bytes: &[u8]) -> Option<(FieldId, usize)> {
-        let name = self.names.get(self.place)?;
-        let word = u128::from_le_bytes(*bytes.first_chunk()?);
-        if word & name.mask != name.word {
-            return None;
-        }
-        self.place += 1;
-        Some((name.field, name.bytes))
+    /// Those that usually come, one after the other; how many have come is for the caller to say, see [`Coming::came`].
+    pub(super) fn ahead(&self) -> &[Name] {
+        &self.names[self.place..]
+    }
+
+    /// So many came as expected.
+    pub(super) fn came(&mut self, count: usize) {
+        self.place += count;
     }
 
     /// The name that came next instead, with its header: of that field. What was left out is not waited for.
     pub(super) fn put(&mut self, name: &[u8], field: FieldId) {
-        if let Some(left_out) = self.names[self.place..].iter().position(|known| known.field == field) {
+        if let Some(left_out) = self.names[self.place..].iter().position(|name| name.field == field) {
             self.place += left_out + 1;
         } else if name.len() <= WORD_BYTES && self.names.len() < NAMES_MAX {
             let (mut word, mut mask) = ([0; WORD_BYTES], [0; WORD_BYTES]);
             word[..name.len()].copy_from_slice(name);
             mask[..name.len()].fill(u8::MAX);
             let (word, mask) = (u128::from_le_bytes(word), u128::from_le_bytes(mask));
-            self.names.insert(self.place, Name { word, mask, bytes: name.len(), field });
+            let text = field.field().kind == Kind::Text;
+            self.names.insert(self.place, Name { word, mask, bytes: name.len(), field, text });
             self.place += 1;
         }
     }
@@ -73,23 +87,34 @@ impl Coming<'_> {
 mod tests {
     use super::*;
 
+    /// The field whose name stands first in the bytes where it is the one that is expected, and what is behind it.
+    fn next<'b>(coming: &Coming<'_>, bytes: &'b [u8]) -> Option<(FieldId, &'b [u8])> {
+        let name = coming.ahead().first()?;
+        name.before(bytes).map(|behind| (name.field, behind))
+    }
+
     #[test]
     fn a_name_is_known_again_in_its_place_and_nothing_else_is() {
         let mut usual = Usual::new();
         let mut coming = usual.of(TypeId(0));
-        let bytes = *b"\x64site\x66S00001\x66region\x60.........";
-        assert_eq!(coming.next(&bytes), None);
+        let bytes = *b"\x64site\x66S00001\x66amount\x60.........";
+        assert_eq!(next(&coming, &bytes), None);
         coming.put(&bytes[..5], FieldId::SITE);
-        assert_eq!(coming.next(&bytes[12..]), None);
-        coming.put(&bytes[12..19], FieldId::REGION);
+        assert_eq!(next(&coming, &bytes[12..]), None);
+        coming.put(&bytes[12..19], FieldId::AMOUNT);
         let mut coming = usual.of(TypeId(0));
-        assert_eq!(coming.next(&bytes[12..]), None, "another one's place");
-        assert_eq!(coming.next(&bytes), Some((FieldId::SITE, 5)));
-        assert_eq!(coming.next(&bytes[12..27]), None, "too few bytes to compare");
-        assert_eq!(coming.next(&bytes[12..]), Some((FieldId::REGION, 7)));
-        assert_eq!(coming.next(&bytes), None, "more have never come");
-        assert_eq!(usual.of(TypeId(1)).next(&bytes), None, "another type's");
-        assert_eq!(usual.of(TypeId::CUSTOM).next(&bytes), None);
+        assert_eq!(coming.ahead().iter().map(|name| name.text).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(next(&coming, &bytes[12..]), None, "another one's place");
+        assert_eq!(next(&coming, &bytes), Some((FieldId::SITE, &bytes[5..])));
+        coming.came(1);
+        for end in 12..bytes.len() {
+            let known = (end >= 19).then(|| (FieldId::AMOUNT, &bytes[19..end]));
+            assert_eq!(next(&coming, &bytes[12..end]), known, "{end}: also where little follows");
+        }
+        coming.came(1);
+        assert_eq!(next(&coming, &bytes), None, "more have never come");
+        assert_eq!(next(&usual.of(TypeId(1)), &bytes), None, "another type's");
+        assert_eq!(next(&usual.of(TypeId::CUSTOM), &bytes), None);
     }
 
     #[test]
@@ -105,8 +130,10 @@ mod tests {
             let mut coming = usual.of(TypeId::CUSTOM);
             let known = order.iter().filter(|place| {
                 let (name, field) = NAMES[**place];
-                let known = coming.next(name) == Some((field, 5));
-                if !known {
+                let known = next(&coming, name) == Some((field, &name[5..]));
+                if known {
+                    coming.came(1);
+                } else {
                     coming.put(&name[..5], field);
                 }
                 known

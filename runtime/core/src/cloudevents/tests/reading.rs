@@ -215,6 +215,32 @@ fn long_and_deep_payloads_are_refused_before_they_cost_anything() {
 }
 
 #[test]
+fn what_usually_comes_keeps_to_the_limits_too() {
+    let limits = Limits { text_bytes_max: "pos.payment.authorize".len(), ..Limits::default() };
+    let mut decoder = Decoder::new("pos.events", &limits);
+    let mut site = |length: usize| {
+        let data = format!(r#"{{"site":"{}","region":"cn-east"}}"#, "x".repeat(length));
+        Raw::binary("application/cbor", &to_cbor(&data)).without("ce_time").lend(INGEST, |raw| decoder.decode(3, raw))
+    };
+    for _ in 0..2 {
+        assert_eq!(event(site(21)).text(FieldId::REGION), "cn-east");
+        assert_eq!(letter(site(22)).code, "too-large");
+    }
+}
+
+#[test]
+fn headers_of_a_structured_record_are_nobodys_business() {
+    let text = structured(DATA);
+    let raw = Raw::plain(text.as_bytes()).with("content-type", "application/cloudevents+json");
+    let mut raw = raw.with("ce_source", &"x".repeat((64 << 10) + 1));
+    for id in ["e2", "e3"] {
+        raw.headers.push(("ce_id".to_owned(), id.as_bytes().to_vec()));
+    }
+    raw.headers.push(("ce_subject".to_owned(), b"\xff".to_vec()));
+    same_event(&event(raw.decode()));
+}
+
+#[test]
 fn ticks_are_time_and_sight() {
     for blind in [None, Some(Blind::Broker), Some(Blind::Lag), Some(Blind::Over)] {
         let tick = Tick { blind };
