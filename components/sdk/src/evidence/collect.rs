@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::{Census, Cohorts, Sign};
-use crate::{Out, Texts, Visit, run::same, texts::Lent};
+use crate::{Out, Texts, Visit, hash, run::same, texts::Lent};
 
 /// What a rule declares in its `FIELDS` so that a [`Collector`] learns the cohorts; beside them `id`, for the events that signs name.
 pub const FIELDS: [FieldId; 6] =
@@ -23,9 +23,9 @@ pub const NAME_BYTES_MAX: usize = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
-    /// At most so long after something that speaks of a fault, ms.
+    /// So long after something that speaks of a fault, ms.
     pub interval_ms: i64,
-    /// At most so long after something that is only counted, ms.
+    /// At most so long after something that is only counted, ms, and at least half of it.
     pub calm_ms: i64,
 }
 
@@ -36,6 +36,15 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// When what was only counted at a moment is told: each terminal has moments of its own. Where all of a region begin at once, as they do after an
+    /// outage, they would otherwise all tell at once, and again each time.
+    fn calm_due(&self, terminal: &str, at: Instant) -> Instant {
+        let half = self.calm_ms / 2;
+        let moments = i64::try_from(hash(terminal) % half.unsigned_abs()).expect("invariant: it is below an i64");
+        let earliest = at.saturating_add(half);
+        earliest.saturating_add(moments.saturating_sub(earliest).rem_euclid(half))
+    }
+
     /// That both make sense.
     ///
     /// # Errors
@@ -158,7 +167,7 @@ impl Collector {
 
     /// A payment has begun.
     pub fn begun(&mut self, pace: &Pace, visit: &Visit<'_>) {
-        let open = self.open(pace.calm_ms, visit);
+        let open = self.open(pace, false, visit);
         open.payments = open.payments.saturating_add(1);
     }
 
@@ -181,7 +190,7 @@ impl Collector {
         (count, of): (u32, u32),
         value: Option<i64>,
     ) {
-        let open = self.open(if count > 0 { pace.interval_ms } else { pace.calm_ms }, visit);
+        let open = self.open(pace, count > 0, visit);
         let index = match open.signs.binary_search_by(|Seen { texts, .. }| {
             (texts.bytes(0), texts.bytes(1)).cmp(&(kind.cause.as_bytes(), kind.what.as_bytes()))
         }) {
@@ -245,10 +254,14 @@ impl Collector {
         }
     }
 
-    fn open(&mut self, within_ms: i64, visit: &Visit<'_>) -> &mut Open {
+    fn open(&mut self, pace: &Pace, fault: bool, visit: &Visit<'_>) -> &mut Open {
         let at = visit.at();
         let open = self.open.get_or_insert_with(|| Box::new(Open { since: at, due: Instant::MAX, ..Open::default() }));
-        open.due = open.due.min(at.saturating_add(within_ms));
+        if fault {
+            open.due = open.due.min(at.saturating_add(pace.interval_ms));
+        } else if open.due > at.saturating_add(pace.calm_ms) {
+            open.due = pace.calm_due(self.names.get(0), at);
+        }
         open
     }
 }
@@ -312,6 +325,25 @@ mod tests {
             assert_eq!(about(cause, &alone), "terminal:T");
         }
         assert_eq!(about("N4", &Cohorts { host: String::new(), ..cohorts() }), "acquirer:A");
+    }
+
+    #[test]
+    fn what_is_only_counted_is_told_in_time_and_by_each_terminal_at_moments_of_its_own() {
+        let pace = Pace::default();
+        let mut moments = [0; 15];
+        for terminal in (0..3_000).map(|number| format!("T{number:07}")) {
+            let due = pace.calm_due(&terminal, 0);
+            moments[usize::try_from(due / 1_000).unwrap() - 15] += 1;
+            for at in [-1, 0, 1, 14_999, 15_000, 1_795_339_801_250, Instant::MIN] {
+                let next = pace.calm_due(&terminal, at);
+                assert!((at + 15_000..at + 30_000).contains(&next), "{terminal} at {at}: {next}");
+                assert_eq!((i128::from(next) - i128::from(due)) % 15_000, 0, "{terminal}");
+            }
+        }
+        assert!(moments.iter().all(|told| (150..250).contains(told)), "of 3,000 in each second: {moments:?}");
+        let odd = Pace { calm_ms: 1_001, ..pace };
+        assert!((500..=1_001).contains(&odd.calm_due("T1", 0)));
+        assert_eq!(pace.calm_due("T1", Instant::MAX), Instant::MAX);
     }
 
     #[test]
