@@ -223,14 +223,12 @@ pub fn create(config: &Config, wanted: &Wanted) -> Result<Vec<String>, Vec<Probl
     let inputs =
         found.get(&config.input).and_then(|(count, _)| i32::try_from(*count).ok()).unwrap_or(wanted.partitions);
     let (names, mut problems) = asked.create(config, wanted, inputs, &found).map_err(unreachable)?;
-    let deadline = Deadline::after(client::request(config));
-    loop {
-        let found = asked.found(config).map_err(unreachable)?;
-        if names.iter().all(|name| found.contains_key(name)) || deadline.over() {
-            break;
-        }
-        asked.restore.client().poll(Duration::from_millis(20));
-    }
+    let all_found = || {
+        let found = asked.found(config)?;
+        Ok(names.iter().all(|name| found.contains_key(name)).then_some(()))
+    };
+    // Those that are not are named by the check.
+    let _ = asked.until_known(config, all_found).map_err(unreachable)?;
     problems.extend(asked.check(config, None).map_err(unreachable)?);
     if problems.iter().any(Problem::fatal) { Err(problems) } else { Ok(names) }
 }
@@ -372,15 +370,23 @@ impl Asked {
     /// The settings of a topic that is there.
     fn settings(&self, config: &Config, topic: &str) -> Result<BTreeMap<String, String>, LogError> {
         let what = || format!("asking for the settings of topic {topic}");
+        // Who has not heard of it answers nothing, and the binding shows no error.
+        let described = || Ok(Some(self.described(config, topic, what)?).filter(|settings| !settings.is_empty()));
+        let settings = self.until_known(config, described)?;
+        settings.ok_or_else(|| error::of_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what()))
+    }
+
+    /// Asks again, for the time of a request, while the answer is none: of several brokers one may not have heard of a new topic yet.
+    fn until_known<T>(
+        &self,
+        config: &Config,
+        ask: impl Fn() -> Result<Option<T>, LogError>,
+    ) -> Result<Option<T>, LogError> {
         let deadline = Deadline::after(client::request(config));
         loop {
-            let settings = self.described(config, topic, what)?;
-            // Of several brokers one may not have heard of a new topic; its answer is nothing, and the binding shows no error.
-            if !settings.is_empty() {
-                return Ok(settings);
-            }
-            if deadline.over() {
-                return Err(error::of_code(RDKafkaErrorCode::UnknownTopicOrPartition, &what()));
+            let answer = ask()?;
+            if answer.is_some() || deadline.over() {
+                return Ok(answer);
             }
             self.restore.client().poll(Duration::from_millis(20));
         }
