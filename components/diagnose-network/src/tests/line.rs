@@ -2,14 +2,17 @@
 
 use super::*;
 
+/// When the terminal of the bench tells what it has counted since 0, by its name: in the second half of thirty seconds.
+const MOMENT: Instant = 29_864;
+
 #[test]
 fn round_trips_are_counted_calmly_and_told_to_the_region() {
     let mut bench = Bench::new();
     bench.net(0, &rtt(40.0));
     bench.net(29_000, &rtt(60.0));
-    bench.until(30_000);
+    bench.until(MOMENT);
     assert_eq!(bench.told, [], "at its deadline it is not due yet");
-    bench.until(30_001);
+    bench.until(MOMENT + 1);
     let [sign] = &bench.told[..] else { panic!("one record") };
     assert_eq!(line(sign), "N1 rtt site:S1 0/2");
     assert_eq!(

@@ -23,7 +23,7 @@ pub const NAME_BYTES_MAX: usize = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
-    /// So long after something that speaks of a fault, ms.
+    /// At most so long after something that speaks of a fault, ms.
     pub interval_ms: i64,
     /// At most so long after something that is only counted, ms, and at least half of it.
     pub calm_ms: i64,

@@ -20,13 +20,6 @@ pub(super) struct Name {
     pub(super) text: bool,
 }
 
-/// See the module. Remembers from record to record.
-#[derive(Debug)]
-pub(super) struct Usual {
-    /// By event type, behind them that of all types that the table does not have.
-    types: Vec<Vec<Name>>,
-}
-
 impl Name {
     /// What is behind it, where it stands first in the bytes.
     #[inline(always)]
@@ -37,6 +30,13 @@ impl Name {
         };
         if there { bytes.get(self.bytes..) } else { None }
     }
+}
+
+/// See the module. Remembers from record to record.
+#[derive(Debug)]
+pub(super) struct Usual {
+    /// By event type, behind them that of all types that the table does not have.
+    types: Vec<Vec<Name>>,
 }
 
 /// Those of one type, and how many of them have come.

@@ -229,7 +229,7 @@ fn what_usually_comes_keeps_to_the_limits_too() {
 }
 
 #[test]
-fn headers_of_a_structured_record_are_nobodys_business() {
+fn in_structured_mode_headers_of_attributes_do_not_matter() {
     let text = structured(DATA);
     let raw = Raw::plain(text.as_bytes()).with("content-type", "application/cloudevents+json");
     let mut raw = raw.with("ce_source", &"x".repeat((64 << 10) + 1));
