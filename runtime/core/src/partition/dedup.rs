@@ -1,5 +1,5 @@
 //! Duplicates: which (terminal, source, id) were handed out within the window. Kept by minute-like buckets, so that the changelog gets
-//! one record of many hashes and forgets them together.
+//! records of many hashes and forgets them together.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,9 @@ use crate::{event::Event, limits::Limits};
 
 /// Buckets of one window.
 const BUCKETS: i64 = 60;
+
+/// Hashes of one changelog record: with 19 bytes each at most it is far below the mebibyte that a broker takes, however many events one commit has.
+const RECORD_HASHES_MAX: usize = 16_384;
 
 #[derive(Debug, Default)]
 struct Bucket {
@@ -214,11 +217,13 @@ impl Dedup {
             each(bucket, record, None);
         }
         if std::mem::take(&mut self.changed) {
-            for (&number, bucket) in self.buckets.iter_mut().filter(|(_, bucket)| bucket.hashes.len() > bucket.stored) {
-                let record = bucket.records.last().map_or(0, |last| last + 1);
-                each(number, record, Some(&bucket.hashes[bucket.stored..]));
-                bucket.stored = bucket.hashes.len();
-                bucket.records.push(record);
+            for (&number, Bucket { hashes, stored, records }) in &mut self.buckets {
+                for new in hashes[*stored..].chunks(RECORD_HASHES_MAX) {
+                    let record = records.last().map_or(0, |last| last + 1);
+                    each(number, record, Some(new));
+                    records.push(record);
+                }
+                *stored = hashes.len();
             }
         }
     }
@@ -283,6 +288,41 @@ mod tests {
                 hasher.update(part.as_bytes());
             }
             assert_eq!(hash(&event), hasher.digest128(), "an id of {length} bytes");
+        }
+    }
+
+    #[test]
+    fn however_many_come_between_two_commits_each_record_of_them_is_small() {
+        type Changes = Vec<(i64, u32, Option<Vec<u128>>)>;
+        let drain = |dedup: &mut Dedup| {
+            let mut changes = Changes::new();
+            dedup.drain_changes(|bucket, record, hashes| changes.push((bucket, record, hashes.map(<[u128]>::to_vec))));
+            changes
+        };
+        // So large that each takes all the bytes that a number may.
+        let hash = |number: usize| u128::MAX - number as u128;
+        let mut dedup = Dedup::new(&Limits::default());
+        assert!((0..RECORD_HASHES_MAX).all(|number| dedup.first(hash(number), 0)));
+        let mut all = drain(&mut dedup);
+        assert_eq!(all.len(), 1, "one as long as it fits");
+        assert!((RECORD_HASHES_MAX..4 * RECORD_HASHES_MAX + 1).all(|number| dedup.first(hash(number), 0)));
+        all.extend(drain(&mut dedup));
+        assert_eq!(drain(&mut dedup), [], "each is told once");
+        let records: Vec<_> = all.iter().map(|(bucket, record, _)| (*bucket, *record)).collect();
+        assert_eq!(records, [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)]);
+        for hashes in all.iter().filter_map(|(.., hashes)| hashes.as_ref()) {
+            let bytes = postcard::to_stdvec(hashes).unwrap().len();
+            assert!(bytes < 512 << 10, "{bytes}");
+        }
+        let mut restored = Dedup::new(&Limits::default());
+        for (bucket, record, hashes) in &all {
+            restored.load(*bucket, *record, hashes.as_ref().unwrap());
+        }
+        assert!((0..=4 * RECORD_HASHES_MAX).all(|number| !restored.first(hash(number), 0)));
+        for mut dedup in [dedup, restored] {
+            assert!(dedup.first(1, 2 * 3_600_000), "all others are forgotten by then");
+            let gone = drain(&mut dedup).into_iter().filter(|(.., hashes)| hashes.is_none());
+            assert_eq!(gone.map(|(bucket, record, _)| (bucket, record)).collect::<Vec<_>>(), records);
         }
     }
 

@@ -22,7 +22,8 @@ use crate::{
 /// Format of values.
 const VERSION: u8 = 1;
 
-/// Records that the changelog has of one bucket of hashes, at most: a commit makes one, and a bucket is open for a sixtieth of the window.
+/// Records that the changelog has of one bucket of hashes, at most: a commit makes one for some thousands of events, and a
+/// bucket is open for a sixtieth of the window.
 const BUCKET_RECORDS_MAX: u32 = 1 << 24;
 
 /// What counts one by one does not come so far.
