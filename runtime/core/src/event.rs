@@ -98,9 +98,7 @@ impl EventBuilder {
         self.payload = at(payload.len());
         self.time = None;
         self.bytes.clear();
-        if self.bytes.capacity() > ROOM_BYTES {
-            self.bytes.shrink_to(ROOM_BYTES);
-        }
+        self.bytes.shrink_to(ROOM_BYTES);
         self.bytes.extend_from_slice(payload);
         self.spans.clear();
     }

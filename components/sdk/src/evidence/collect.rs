@@ -260,6 +260,7 @@ impl Collector {
         if fault {
             open.due = open.due.min(at.saturating_add(pace.interval_ms));
         } else if open.due > at.saturating_add(pace.calm_ms) {
+            // Otherwise it is told in time as it is: the terminal's name is looked at once an interval.
             open.due = pace.calm_due(self.names.get(0), at);
         }
         open

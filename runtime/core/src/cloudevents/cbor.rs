@@ -268,19 +268,20 @@ impl<'a, 'l> Cursor<'a, 'l> {
     /// None, and nothing is read, where it is anything else.
     #[inline(always)]
     fn short_text(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest();
-        let (&first, after) = rest.split_first()?;
-        let (length, after) = match first {
-            0x60..=0x77 => (first - 0x60, after),
-            0x78 => after.split_first().map(|(length, after)| (*length, after))?,
+        let (text, behind) = self.split_text(self.rest())?;
+        self.at = self.bytes.len() - behind.len();
+        Some(text)
+    }
+
+    /// The same at the beginning of any bytes, and what is behind it.
+    #[inline(always)]
+    fn split_text<'b>(&self, bytes: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        let (length, rest) = match bytes {
+            [first @ 0x60..=0x77, rest @ ..] => (first - 0x60, rest),
+            [0x78, length, rest @ ..] => (*length, rest),
             _ => return None,
         };
-        let length = usize::from(length);
-        if length > after.len() || length > self.limits.text_bytes_max {
-            return None;
-        }
-        self.at = self.bytes.len() - after.len() + length;
-        Some(&after[..length])
+        rest.split_at_checked(usize::from(length)).filter(|(text, _)| text.len() <= self.limits.text_bytes_max)
     }
 
     /// What is left.
@@ -329,29 +330,24 @@ impl<'a, 'l> Cursor<'a, 'l> {
     #[inline(never)]
     fn usual_texts(&mut self, entries: &mut Entries, usual: &mut Coming<'_>, fields: &mut Fields) {
         let (Some(left), Some(base)) = (&mut entries.0, fields.base()) else { return };
-        // Of a text whose length stands in the first byte.
-        let longest = self.limits.text_bytes_max.min(0x17);
         let (end, mut rest) = (base + self.bytes.len(), self.rest());
         let ahead = usual.ahead();
-        let mut names = ahead[..ahead.len().min(*left)].iter();
+        let ahead = &ahead[..ahead.len().min(*left)];
+        let mut names = ahead.iter();
         while let [name, ..] = names.as_slice() {
             if !name.text {
                 break;
             }
             let Some(value) = name.before(rest) else { break };
-            let Some((head, value)) = value.split_first() else { break };
-            let length = usize::from(head.wrapping_sub(0x60));
-            if length > longest {
-                break;
-            }
-            let Some((text, behind)) = value.split_at_checked(length) else { break };
-            if !self.is_text(text) || !fields.new_text(name.field, end - value.len(), end - behind.len()) {
+            let Some((text, behind)) = self.split_text(value) else { break };
+            let text_end = end - behind.len();
+            if !self.is_text(text) || !fields.new_text(name.field, text_end - text.len(), text_end) {
                 break;
             }
             rest = behind;
             names.next();
         }
-        let came = ahead.len().min(*left) - names.len();
+        let came = ahead.len() - names.len();
         *left -= came;
         usual.came(came);
         self.at = self.bytes.len() - rest.len();

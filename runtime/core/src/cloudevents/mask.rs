@@ -189,13 +189,14 @@ fn escape(bytes: &[u8]) -> (Option<u8>, usize) {
     (code.filter(u8::is_ascii), ESCAPE_BYTES)
 }
 
-/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, and closely where that is a digit and two more are, four and
-/// five bytes before it or behind it: of so many digits there are six on one side of each.
+/// Whether there are [`DIGITS_MIN`] digits in a row. Looks at every thirteenth byte only, where that is a digit half a run before it and behind it,
+/// and closely where one of those is a digit too.
 pub(super) fn long_run(bytes: &[u8]) -> bool {
+    const HALF: usize = DIGITS_MIN / 2;
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = DIGITS_MIN - 1;
     while at < bytes.len() {
-        if digit(at) && (digit(at - 5) && digit(at - 4) || digit(at + 4) && digit(at + 5)) {
+        if digit(at) && (digit(at - HALF) || digit(at + HALF)) {
             let before = bytes[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
             // The last one first, where a run that is too short has ended already.
             let missing = bytes.get(at..at + DIGITS_MIN.saturating_sub(before));
