@@ -7,26 +7,29 @@
 
 use std::hint::black_box;
 
-use tillwatch_wit::{contract::Scope, table::FieldId};
+use tillwatch_wit::table::FieldId;
 
 use super::{
     Partition, dedup,
     order::{Order, Ready},
-    terminals::Terminal,
+    run::Visiting,
+    terminals::{Terminal, Terminals},
 };
+use crate::event::Event;
 
 /// Records that are taken in together: few enough for what they make due to stay near until it is handed out.
-pub(super) const RECORDS: usize = 256;
+pub(super) const RECORDS: usize = 64;
 
-/// Events whose places are looked at together.
-const EVENTS: usize = 64;
+/// Events or visits whose places are looked at together.
+pub(super) const TOGETHER: usize = 32;
 
 /// What a group of events will look for.
 #[derive(Default)]
 pub(super) struct Ahead {
     places: Vec<u32>,
+    /// What each event is remembered by, and the hash of its terminal's name.
+    hashes: Vec<(u128, u64)>,
     terminals: Vec<Option<Terminal>>,
-    slots: Vec<u32>,
 }
 
 /// Reads what the events hold that the next records will make due.
@@ -37,40 +40,38 @@ pub(super) fn touch_waiting(order: &Order) {
 impl Partition {
     /// Looks where the events to be handed out next will look.
     pub(super) fn touch_ready(&mut self) {
-        let Ahead { mut places, mut terminals, mut slots } = std::mem::take(&mut self.scratch.ahead);
+        let Ahead { mut places, mut hashes, mut terminals } = std::mem::take(&mut self.scratch.ahead);
         places.clear();
-        let events = self.order.ready.iter().take(EVENTS).filter_map(|ready| match ready {
+        let events = self.order.ready.iter().take(TOGETHER).filter_map(|ready| match ready {
             Ready::Event { place, .. } => Some(*place),
             _ => None,
         });
         places.extend(events);
         self.touched = places.len().max(1);
-        for &place in &places {
-            let event = &self.order.waiting.placed(place).event;
-            let (hash, name) = (dedup::hash(event), event.piece(FieldId::PARTITIONKEY));
-            let terminal = self.keyed.terminals.guess(name);
-            self.order.waiting.remember(place, hash, terminal);
-        }
-        let placed = |place: &u32| self.order.waiting.placed(*place);
-        black_box(places.iter().fold(0, |sum, place| sum + usize::from(self.dedup.touch(placed(place).hash))));
+        let event = |place: &u32| &self.order.waiting.placed(*place).event;
         let known = &self.keyed.terminals;
+        // What is computed is computed first: a processor looks ahead over a few dozen instructions, and no further.
+        hashes.clear();
+        let hash = |event: &Event| (dedup::hash(event), Terminals::hash(event.piece(FieldId::PARTITIONKEY)));
+        hashes.extend(places.iter().map(|place| hash(event(place))));
+        black_box(hashes.iter().fold(0, |sum, (hash, _)| sum ^ self.dedup.touch(*hash)));
         terminals.clear();
-        terminals.extend(places.iter().map(|place| placed(place).terminal));
+        terminals.extend(hashes.iter().map(|(_, name)| known.guess(*name)));
         let length = |sum, terminal: &Terminal| sum + known.touch(*terminal).len();
         black_box(terminals.iter().flatten().fold(0, length));
         let first =
             |sum, terminal: &Terminal| sum + known.touch(*terminal).first().map_or(0, |byte| usize::from(*byte));
         black_box(terminals.iter().flatten().fold(0, first));
-        slots.clear();
-        for (place, terminal) in places.iter().zip(&terminals) {
-            let (Some(terminal), event) = (*terminal, &placed(place).event) else { continue };
-            for &(rule, _) in self.routes.of(event) {
-                let by_payment = self.routes.rules[rule as usize].key == Scope::Payment;
-                let key = if by_payment { event.piece(FieldId::SUBJECT) } else { &[] };
-                slots.extend(self.keyed.guess(rule, terminal, key));
-            }
+        for ((place, (hash, _)), terminal) in places.iter().zip(&hashes).zip(&terminals) {
+            self.order.waiting.remember(*place, *hash, *terminal);
         }
+        self.scratch.ahead = Ahead { places, hashes, terminals };
+    }
+
+    /// Looks where the keys of visits probably are.
+    pub(super) fn touch_slots(&self, visits: &[Visiting], slots: &mut Vec<u32>) {
+        slots.clear();
+        slots.extend(visits.iter().filter_map(|visiting| self.keyed.guess(visiting.hash)));
         self.keyed.touch(slots.iter().copied());
-        self.scratch.ahead = Ahead { places, terminals, slots };
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::{HashTable, hash_table::Entry};
 use tillwatch_wit::{contract::Instant, mask, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::seen::{Seen, SeenSet};
 use crate::{event::Event, limits::Limits};
 
 /// Buckets of one window.
@@ -23,33 +23,12 @@ struct Bucket {
     records: Vec<u32>,
 }
 
-/// A hash that is remembered, and its bucket, in 16 bytes: 96 bits of the hash, which are as good against chance among the millions of a window, and
-/// the bucket's number as far as the window makes it known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    low: u64,
-    high: u32,
-    bucket: u32,
-}
-
-impl Seen {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is cut off is not wanted")]
-    fn new(hash: u128, bucket: i64) -> Self {
-        Self { low: hash as u64, high: (hash >> u64::BITS) as u32, bucket: bucket as u32 }
-    }
-
-    /// Whether it is the same hash, whatever the bucket.
-    fn is(&self, other: &Self) -> bool {
-        (self.low, self.high) == (other.low, other.high)
-    }
-}
-
 /// What was handed out lately.
 #[derive(Debug)]
 pub(super) struct Dedup {
     bucket_ms: i64,
     entries_max: usize,
-    seen: HashTable<Seen>,
+    seen: SeenSet,
     buckets: BTreeMap<i64, Bucket>,
     /// The bucket that was last put into.
     last: Option<i64>,
@@ -126,7 +105,7 @@ impl Dedup {
         Self {
             bucket_ms: (i64::from(limits.dedup_window_ms) / BUCKETS).max(1),
             entries_max: limits.dedup_entries_max,
-            seen: HashTable::new(),
+            seen: SeenSet::default(),
             buckets: BTreeMap::new(),
             last: None,
             changed: false,
@@ -148,11 +127,9 @@ impl Dedup {
             self.expire(bucket);
             self.last = Some(bucket);
         }
-        let new = Seen::new(hash, bucket);
-        match self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low) {
-            Entry::Occupied(_) => return false,
-            Entry::Vacant(vacant) => vacant.insert(new),
-        };
+        if !self.seen.insert(Seen::new(hash, bucket)) {
+            return false;
+        }
         self.list(hash, bucket);
         self.changed = true;
         if self.seen.len() > self.entries_max {
@@ -162,14 +139,12 @@ impl Dedup {
     }
 
     /// Looks where a hash stands or would stand, see `ahead`.
-    pub(super) fn touch(&self, hash: u128) -> bool {
-        let new = Seen::new(hash, 0);
-        self.seen.find(new.low, |seen| seen.is(&new)).is_some()
+    pub(super) fn touch(&self, hash: u128) -> u32 {
+        self.seen.touch(&Seen::new(hash, 0))
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
-        let new = Seen::new(hash, bucket);
-        self.seen.entry(new.low, |seen| seen.is(&new), |seen| seen.low).insert(new);
+        self.seen.replace(Seen::new(hash, bucket));
         self.list(hash, bucket);
     }
 
@@ -183,10 +158,7 @@ impl Dedup {
 
     /// Forgets a hash, unless it was seen in a later bucket again.
     fn forget(&mut self, hash: u128, bucket: i64) {
-        let old = Seen::new(hash, bucket);
-        if let Ok(entry) = self.seen.find_entry(old.low, |seen| *seen == old) {
-            entry.remove();
-        }
+        self.seen.remove(Seen::new(hash, bucket));
     }
 
     fn expire(&mut self, today: i64) {

@@ -8,6 +8,7 @@ use tillwatch_wit::contract::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    ahead::TOGETHER,
     moment::turn,
     terminals::{Terminal, Terminals},
     timers::Timers,
@@ -86,9 +87,6 @@ fn room(length: usize) -> usize {
 /// Lines of a slot that are read ahead, at most: a payment has three or four.
 const LINES: usize = 8;
 
-/// Slots that are read together before each is looked at, see `ahead`.
-const TOGETHER: usize = 64;
-
 struct Undo {
     slot: u32,
     /// Where in `old` its state begins, where that was replaced.
@@ -118,7 +116,8 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    fn hash(rule: u16, terminal: Terminal, key: &[u8]) -> u64 {
+    /// What a key is looked up by.
+    pub(super) fn hash(rule: u16, terminal: Terminal, key: &[u8]) -> u64 {
         xxh3_64_with_seed(key, (u64::from(terminal) << 16) | u64::from(rule))
     }
 
@@ -135,8 +134,8 @@ impl Keyed {
         &self.slots[slot as usize]
     }
 
-    pub(super) fn find(&self, rule: u16, terminal: Terminal, key: &[u8]) -> Option<u32> {
-        let hash = Self::hash(rule, terminal, key);
+    /// The slot of a key with its hash.
+    pub(super) fn find(&self, hash: u64, (rule, terminal): (u16, Terminal), key: &[u8]) -> Option<u32> {
         self.index
             .find(hash, |&number| {
                 let slot = &self.slots[number as usize];
@@ -145,9 +144,9 @@ impl Keyed {
             .copied()
     }
 
-    /// The slot that a key probably has, looked up without a look at any slot, see `ahead`.
-    pub(super) fn guess(&self, rule: u16, terminal: Terminal, key: &[u8]) -> Option<u32> {
-        self.index.find(Self::hash(rule, terminal, key), |_| true).copied()
+    /// The slot that a key of this hash probably has, looked up without a look at any slot, see `ahead`.
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.find(hash, |_| true).copied()
     }
 
     /// Reads slots, then what they hold, see `ahead`.
@@ -157,7 +156,7 @@ impl Keyed {
     }
 
     /// Makes a slot with room for a state.
-    fn insert(&mut self, rule: u16, terminal: Terminal, key: &[u8], state: &[u8]) -> u32 {
+    fn insert(&mut self, hash: u64, (rule, terminal): (u16, Terminal), key: &[u8], state: &[u8]) -> u32 {
         self.terminals.hold_again(terminal);
         if self.held.len() <= usize::from(rule) {
             self.held.resize(usize::from(rule) + 1, 0);
@@ -187,7 +186,7 @@ impl Keyed {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(Self::hash(rule, terminal, key), number, |&other| {
+        self.index.insert_unique(hash, number, |&other| {
             let slot = &slots[other as usize];
             Self::hash(slot.rule, slot.terminal, slot.key_bytes())
         });
@@ -199,7 +198,7 @@ impl Keyed {
     pub(super) fn apply<'a>(
         &mut self,
         found: Option<u32>,
-        (rule, terminal): (u16, Terminal),
+        (hash, owner): (u64, (u16, Terminal)),
         key: impl FnOnce() -> &'a [u8],
         state: Option<&[u8]>,
         wake: Option<Instant>,
@@ -208,7 +207,7 @@ impl Keyed {
         let number = match found {
             Some(number) => number,
             None if empty => return,
-            None => self.insert(rule, terminal, key(), state.unwrap_or_default()),
+            None => self.insert(hash, owner, key(), state.unwrap_or_default()),
         };
         let slot = &mut self.slots[number as usize];
         // Rules say their wake-up at every visit, mostly the one that stands: what is as it was is no change, and nothing for the changelog.
@@ -377,7 +376,8 @@ impl Keyed {
         value: Option<(&[u8], Instant)>,
     ) -> Option<u32> {
         let number = self.terminals.hold(terminal.as_bytes());
-        let found = self.find(rule, number, key.as_bytes());
+        let hash = Self::hash(rule, number, key.as_bytes());
+        let found = self.find(hash, (rule, number), key.as_bytes());
         let loaded = match (found, value) {
             (None, None) => None,
             (Some(slot), None) => {
@@ -387,7 +387,7 @@ impl Keyed {
                 None
             }
             (found, Some((state, wake))) => {
-                let slot = found.unwrap_or_else(|| self.insert(rule, number, key.as_bytes(), state));
+                let slot = found.unwrap_or_else(|| self.insert(hash, (rule, number), key.as_bytes(), state));
                 self.slots[slot as usize].set_state(state);
                 self.slots[slot as usize].stored = true;
                 self.set_wake(slot, wake);
@@ -438,7 +438,8 @@ impl Keyed {
 
     fn known(&mut self, rule: u16, terminal: &str, key: &str) -> bool {
         let number = self.terminals.hold(terminal.as_bytes());
-        let found = self.find(rule, number, key.as_bytes()).is_some();
+        let key = key.as_bytes();
+        let found = self.find(Self::hash(rule, number, key), (rule, number), key).is_some();
         self.terminals.release(number);
         found
     }

@@ -16,6 +16,7 @@ mod order;
 mod routing;
 mod run;
 mod second;
+mod seen;
 mod snapshot;
 mod terminals;
 #[cfg(test)]
@@ -184,6 +185,7 @@ struct Scratch {
     answers: Vec<Answer>,
     wave: Vec<run::Visiting>,
     ranges: Vec<(u32, u32)>,
+    slots: Vec<u32>,
     cursors: Vec<run::Cursor>,
     /// What the events to be handed out next will look for, see `ahead`.
     ahead: ahead::Ahead,

@@ -10,8 +10,9 @@ use tillwatch_wit::table::FieldId;
 use super::{
     Partition,
     actions::{Carry, Done},
+    ahead::TOGETHER,
     dedup,
-    keyed::NEVER,
+    keyed::{Keyed, NEVER},
     moment::{self, Coming, Moment, Place},
     order::{Placed, Ready},
     routing::UNDECLARED,
@@ -38,6 +39,8 @@ pub(super) struct Visiting {
     /// Index in the flush.
     moment: usize,
     coming: Coming,
+    /// What its key is looked up by.
+    pub(super) hash: u64,
     slot: Option<u32>,
 }
 
@@ -308,11 +311,12 @@ impl Partition {
                     scratch.cursors[rule] = Cursor::default();
                 }
             }
-            for &Visiting { moment: index, coming, slot } in &scratch.wave {
+            for &visiting in &scratch.wave {
+                let coming = visiting.coming;
                 let rule = coming.rule as usize;
                 let answer = &mut scratch.answers[rule];
-                let moment = &mut moments[index];
-                if let Err(fault) = self.carry_out(moment, (coming, slot), answer, &mut scratch.cursors[rule]) {
+                let moment = &mut moments[visiting.moment];
+                if let Err(fault) = self.carry_out(moment, visiting, answer, &mut scratch.cursors[rule]) {
                     if !alone {
                         return Ok(false);
                     }
@@ -342,17 +346,26 @@ impl Partition {
                     continue;
                 }
                 used |= bit;
+                let key = moment.key(&coming, rule.key == Scope::Payment);
+                let hash = Keyed::hash(coming.rule, moment.terminal, key);
+                scratch.wave.push(Visiting { moment: index, coming, hash, slot: None });
+            }
+        }
+        for group in scratch.wave.chunks_mut(TOGETHER) {
+            self.touch_slots(group, &mut scratch.slots);
+            for visiting in group {
+                let (moment, coming) = (&moments[visiting.moment], visiting.coming);
+                let rule = &self.routes.rules[coming.rule as usize];
+                let by_payment = rule.key == Scope::Payment;
                 let batch = &mut scratch.batches[coming.rule as usize];
                 batch.visits.push(moment.visit(&coming));
-                let key = moment.key(&coming, rule.key == Scope::Payment);
-                let slot = self.keyed.find(coming.rule, moment.terminal, key);
-                batch.push_piece(slot.map_or(&[], |slot| self.keyed.slot(slot).state()));
-                let by_terminal = rule.key != Scope::Payment;
+                let key = moment.key(&coming, by_payment);
+                visiting.slot = self.keyed.find(visiting.hash, (coming.rule, moment.terminal), key);
+                batch.push_piece(visiting.slot.map_or(&[], |slot| self.keyed.slot(slot).state()));
                 let terminal = self.keyed.terminals.name(moment.terminal).as_bytes();
-                batch.push_piece(if by_terminal { terminal } else { key });
+                batch.push_piece(if by_payment { key } else { terminal });
                 let event = coming.event.map(|event| &moment.events[event]);
                 fields(rule, event, &mut scratch.ranges, batch);
-                scratch.wave.push(Visiting { moment: index, coming, slot });
             }
         }
     }
@@ -361,7 +374,7 @@ impl Partition {
     fn carry_out(
         &mut self,
         moment: &mut Moment,
-        (coming, slot): (Coming, Option<u32>),
+        Visiting { coming, hash, slot, .. }: Visiting,
         answer: &mut Answer,
         cursor: &mut Cursor,
     ) -> Result<(), Fault> {
@@ -419,7 +432,7 @@ impl Partition {
             self.act(moment, coming, actions)?;
         }
         let key = || moment.key(&coming, by_payment);
-        self.keyed.apply(slot, (coming.rule, moment.terminal), key, state, wake);
+        self.keyed.apply(slot, (hash, (coming.rule, moment.terminal)), key, state, wake);
         Ok(())
     }
 

@@ -29,7 +29,7 @@ impl Terminals {
     /// # Panics
     /// When a new name is no UTF-8: the decoder has checked that it is.
     pub(super) fn hold(&mut self, name: &[u8]) -> Terminal {
-        let hash = xxh3_64(name);
+        let hash = Self::hash(name);
         if let Some(&terminal) = self.index.find(hash, |&number| self.entries[number as usize].name.as_bytes() == name)
         {
             self.entries[terminal as usize].references += 1;
@@ -48,13 +48,18 @@ impl Terminals {
             }
         };
         let entries = &self.entries;
-        self.index.insert_unique(hash, terminal, |&number| xxh3_64(entries[number as usize].name.as_bytes()));
+        self.index.insert_unique(hash, terminal, |&number| Self::hash(entries[number as usize].name.as_bytes()));
         terminal
     }
 
-    /// The number that a name probably has, looked up without a look at any name, see `ahead`.
-    pub(super) fn guess(&self, name: &[u8]) -> Option<Terminal> {
-        self.index.find(xxh3_64(name), |_| true).copied()
+    /// What a name is looked up by.
+    pub(super) fn hash(name: &[u8]) -> u64 {
+        xxh3_64(name)
+    }
+
+    /// The number that a name of this hash probably has, looked up without a look at any name, see `ahead`.
+    pub(super) fn guess(&self, hash: u64) -> Option<Terminal> {
+        self.index.find(hash, |_| true).copied()
     }
 
     /// Reads the entry, and gives the address of its name.
@@ -85,7 +90,7 @@ impl Terminals {
         let entry = &mut self.entries[terminal as usize];
         entry.references -= 1;
         if entry.references == 0 {
-            let hash = xxh3_64(entry.name.as_bytes());
+            let hash = Self::hash(entry.name.as_bytes());
             if let Ok(found) = self.index.find_entry(hash, |&number| number == terminal) {
                 found.remove();
             }
