@@ -212,6 +212,11 @@ impl Event {
         }
     }
 
+    /// What ranges of [`Event::find`] are ranges of.
+    pub(crate) fn whole(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What a range of [`Event::find`] holds.
     pub(crate) fn at(&self, (start, end): (u32, u32)) -> &[u8] {
         &self.bytes[start as usize..end as usize]

@@ -538,7 +538,7 @@ fn fields(rule: &super::routing::Rule, event: Option<&Event>, ranges: &mut Vec<(
     ranges.resize(rule.fields.len(), (0, 0));
     event.find(&rule.places, ranges);
     if rule.places[FieldId::TYPE.0 as usize] == UNDECLARED {
-        batch.push_pieces(ranges.iter().map(|range| event.at(*range)));
+        batch.push_cuts(event.whole(), ranges.iter().copied());
         return;
     }
     for (&field, &range) in rule.fields.iter().zip(&*ranges) {

@@ -46,7 +46,7 @@ impl Line {
     }
 
     fn is_full(&self) -> bool {
-        self.taken() == PLACES
+        self.0[PLACES - 1] != Seen::NOTHING
     }
 
     fn place(&self, seen: &Seen) -> Option<usize> {
