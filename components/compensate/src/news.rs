@@ -65,7 +65,7 @@ impl Desk<'_, '_> {
     /// `pos.payment.response`, `pos.payment.notify`
     pub(crate) fn outcome(&mut self, visit: &Visit<'_>, index: usize, terminal_leg: bool) {
         let payment = &mut self.till.payments[index];
-        match Outcome::read(visit.outcome()) {
+        match Outcome::of(visit) {
             Outcome::Approved => payment.approve(visit.when(), visit.at()),
             Outcome::Declined => payment.decline(terminal_leg.then(|| visit.when())),
             Outcome::Open => return,
@@ -114,7 +114,7 @@ impl Desk<'_, '_> {
         let payment = &mut self.till.payments[index];
         let asked = if visit.phase() == Some("request") { visit.when() } else { Instant::MAX };
         payment.reversal_at = Some(payment.reversal_at.map_or(asked, |earlier| earlier.min(asked)));
-        if visit.phase() == Some("response") && Outcome::read(visit.outcome()) == Outcome::Approved {
+        if visit.phase() == Some("response") && Outcome::of(visit) == Outcome::Approved {
             payment.facts.money_back = true;
             self.stop_polling(index);
         }
@@ -144,7 +144,7 @@ impl Desk<'_, '_> {
         {
             payment.ended(Kind::Query, None);
         }
-        match Status::read(visit.result()) {
+        match Status::of(visit) {
             Status::Paid => {
                 payment.approve(visit.when(), visit.at());
                 payment.paid_at = Some(visit.at());

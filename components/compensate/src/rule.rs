@@ -179,7 +179,7 @@ fn hear(desk: &mut Desk<'_, '_>, visit: &Visit<'_>) {
                 // money is back, where its authorize is still to come; nor `paid`, before what it raises is heard.
                 let early = event == Some(CONFIRM) && desk.till.past(txn).is_none();
                 let said = event == Some(STATUS)
-                    && match Status::read(visit.result()) {
+                    && match Status::of(visit) {
                         Status::Paid => true,
                         Status::MoneyBack => desk.till.past(txn).is_none_or(|gone| !gone.authorized),
                         Status::NotPaid | Status::Open => false,
@@ -244,7 +244,7 @@ fn delivers(visit: &Visit<'_>) -> bool {
 /// Whether an event about a payment that is not remembered shows that it is answered, so that its authorize, coming late, opens nothing.
 fn is_answer(visit: &Visit<'_>) -> bool {
     match visit.event_index() {
-        Some(RESPONSE | NOTIFY) => Outcome::read(visit.outcome()) != Outcome::Open,
+        Some(RESPONSE | NOTIFY) => Outcome::of(visit) != Outcome::Open,
         Some(DISPLAY) => matches!(visit.shown(), Some("approved" | "declined")),
         Some(PRINT) => visit.state().is_some(),
         Some(ANNOUNCE) => visit.state() == Some("done"),

@@ -142,21 +142,21 @@ impl CorrelatePayment {
 fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
     match visit.event_index().unwrap_or(u32::MAX) {
         AUTHORIZE => step.authorize(),
-        RESPONSE => step.answer(Outcome::read(visit.outcome()), visit.leg() == Some("terminal")),
-        NOTIFY => step.answer(Outcome::read(visit.outcome()), false),
-        STATUS => step.status(Status::read(visit.result()), visit.as_of().unwrap_or(step.time)),
-        DISPLAY => match visit.shown() {
-            Some("approved") => step.display(true),
-            Some("declined") => step.display(false),
+        RESPONSE => step.answer(Outcome::of(visit), same(visit.piece_of(FieldId::LEG), b"terminal")),
+        NOTIFY => step.answer(Outcome::of(visit), false),
+        STATUS => step.status(Status::of(visit), visit.as_of().unwrap_or(step.time)),
+        DISPLAY => match visit.piece_of(FieldId::SHOWN) {
+            b"approved" => step.display(true),
+            b"declined" => step.display(false),
             _ => {}
         },
-        PRINT => match visit.state() {
-            Some("printed") => step.receipt(),
-            Some("accepted") => step.print_accepted(),
-            Some("failed") => step.print_failed(),
+        PRINT => match visit.piece_of(FieldId::STATE) {
+            b"printed" => step.receipt(),
+            b"accepted" => step.print_accepted(),
+            b"failed" => step.print_failed(),
             _ => {}
         },
-        ANNOUNCE if visit.state() == Some("done") => step.receipt(),
+        ANNOUNCE if visit.piece_of(FieldId::STATE) == b"done" => step.receipt(),
         CONFIRM => step.goods(),
         REVERSAL => match visit.phase() {
             Some("request") => step.reversal_request(),

@@ -96,9 +96,14 @@ impl Tail {
             // A payment's first texts, and its first opener.
             self.bytes.reserve(2 * OPENER_ROOM_BYTES);
         }
-        self.bytes.splice(at..at, head.iter().chain(content).copied());
+        let (end, length) = (self.bytes.len(), head.len() + content.len());
+        self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(content);
+        if at < end {
+            self.bytes[at..].rotate_right(length);
+        }
         self.texts |= 1 << text as u8;
-        self.openers_at += head.len() + content.len();
+        self.openers_at += length;
     }
 
     pub(crate) fn openers_count(&self) -> u8 {

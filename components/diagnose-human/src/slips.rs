@@ -87,7 +87,7 @@ impl Slips {
 
     /// An answer to a sale.
     pub fn answered(&mut self, visit: &Visit<'_>) {
-        let outcome = Outcome::read(visit.outcome());
+        let outcome = Outcome::of(visit);
         let txn = visit.piece_of(FieldId::SUBJECT);
         if let Some(sale) = self.sale.as_mut().filter(|sale| same(sale.txn.as_bytes(), txn)) {
             match outcome {

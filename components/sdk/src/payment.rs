@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tillwatch_wit::table::FieldId;
+
+use crate::Visit;
 
 /// What is expected of a payment at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -214,12 +217,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Reads the field `outcome`.
+    /// What the field `outcome` says, which the rule declares.
     #[must_use]
-    pub fn read(outcome: Option<&str>) -> Self {
-        match outcome {
-            Some("approved" | "partial") => Self::Approved,
-            Some("declined") => Self::Declined,
+    pub fn of(visit: &Visit<'_>) -> Self {
+        match visit.piece_of(FieldId::OUTCOME) {
+            b"approved" | b"partial" => Self::Approved,
+            b"declined" => Self::Declined,
             _ => Self::Open,
         }
     }
@@ -239,13 +242,13 @@ pub enum Status {
 }
 
 impl Status {
-    /// Reads the field `result`.
+    /// What the field `result` says, which the rule declares.
     #[must_use]
-    pub fn read(result: Option<&str>) -> Self {
-        match result {
-            Some("paid") => Self::Paid,
-            Some("not-paid") => Self::NotPaid,
-            Some("refunded" | "revoked") => Self::MoneyBack,
+    pub fn of(visit: &Visit<'_>) -> Self {
+        match visit.piece_of(FieldId::RESULT) {
+            b"paid" => Self::Paid,
+            b"not-paid" => Self::NotPaid,
+            b"refunded" | b"revoked" => Self::MoneyBack,
             _ => Self::Open,
         }
     }
