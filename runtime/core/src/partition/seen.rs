@@ -181,7 +181,10 @@ impl SeenSet {
         let lines = (self.lines.len() + self.lines.len() / 2).max(LINES_MIN);
         let old = std::mem::replace(&mut self.lines, vec![Line::EMPTY; lines]);
         for seen in old.iter().flat_map(|line| line.0).filter(|seen| seen.bucket != 0) {
-            let (line, _) = self.find(&seen);
+            let mut line = self.home(&seen);
+            while self.lines[line].is_full() {
+                line = self.after(line);
+            }
             self.lines[line].put(seen);
         }
     }
