@@ -68,7 +68,7 @@ impl Line {
 /// Lines of the first one.
 const LINES_MIN: usize = 16;
 
-/// Of [`PLACES`] so many are taken on the average, at most: of five lines that are looked at one is full, and the next is looked at too.
+/// Of [`PLACES`] so many are taken on the average, at most: then two lines of five are full, and the next is looked at too.
 const TAKEN_MAX: usize = 3;
 
 /// See the module. What belongs into a line that is full stands in the next that is not.
