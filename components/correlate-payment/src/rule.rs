@@ -156,7 +156,7 @@ fn apply(step: &mut Step<'_>, visit: &Visit<'_>) {
             b"failed" => step.print_failed(),
             _ => {}
         },
-        ANNOUNCE if visit.piece_of(FieldId::STATE) == b"done" => step.receipt(),
+        ANNOUNCE if same(visit.piece_of(FieldId::STATE), b"done") => step.receipt(),
         CONFIRM => step.goods(),
         REVERSAL => match visit.phase() {
             Some("request") => step.reversal_request(),

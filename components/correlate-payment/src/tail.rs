@@ -96,12 +96,10 @@ impl Tail {
             // A payment's first texts, and its first opener.
             self.bytes.reserve(2 * OPENER_ROOM_BYTES);
         }
-        let (end, length) = (self.bytes.len(), head.len() + content.len());
+        let length = head.len() + content.len();
         self.bytes.extend_from_slice(head);
         self.bytes.extend_from_slice(content);
-        if at < end {
-            self.bytes[at..].rotate_right(length);
-        }
+        self.bytes[at..].rotate_right(length);
         self.texts |= 1 << text as u8;
         self.openers_at += length;
     }

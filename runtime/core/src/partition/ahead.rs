@@ -12,7 +12,6 @@ use tillwatch_wit::table::FieldId;
 use super::{
     Partition, dedup,
     order::{Order, Ready},
-    run::Visiting,
     terminals::{Terminal, Terminals},
 };
 use crate::event::Event;
@@ -68,10 +67,10 @@ impl Partition {
         self.scratch.ahead = Ahead { places, hashes, terminals };
     }
 
-    /// Looks where the keys of visits probably are.
-    pub(super) fn touch_slots(&self, visits: &[Visiting], slots: &mut Vec<u32>) {
+    /// Looks where keys of these hashes probably are.
+    pub(super) fn touch_slots(&self, hashes: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
         slots.clear();
-        slots.extend(visits.iter().filter_map(|visiting| self.keyed.guess(visiting.hash)));
+        slots.extend(hashes.filter_map(|hash| self.keyed.guess(hash)));
         self.keyed.touch(slots.iter().copied());
     }
 }

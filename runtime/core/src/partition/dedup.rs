@@ -127,7 +127,7 @@ impl Dedup {
             self.expire(bucket);
             self.last = Some(bucket);
         }
-        if !self.seen.insert(Seen::new(hash, bucket)) {
+        if self.seen.insert(Seen::new(hash, bucket)).is_some() {
             return false;
         }
         self.list(hash, bucket);
@@ -144,7 +144,10 @@ impl Dedup {
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
-        self.seen.replace(Seen::new(hash, bucket));
+        let seen = Seen::new(hash, bucket);
+        if let Some(there) = self.seen.insert(seen) {
+            *there = seen;
+        }
         self.list(hash, bucket);
     }
 

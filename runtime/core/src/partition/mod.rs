@@ -185,6 +185,7 @@ struct Scratch {
     answers: Vec<Answer>,
     wave: Vec<run::Visiting>,
     ranges: Vec<(u32, u32)>,
+    /// Where the keys of a group of visits probably are, see `ahead`.
     slots: Vec<u32>,
     cursors: Vec<run::Cursor>,
     /// What the events to be handed out next will look for, see `ahead`.

@@ -40,7 +40,7 @@ pub(super) struct Visiting {
     moment: usize,
     coming: Coming,
     /// What its key is looked up by.
-    pub(super) hash: u64,
+    hash: u64,
     slot: Option<u32>,
 }
 
@@ -352,7 +352,7 @@ impl Partition {
             }
         }
         for group in scratch.wave.chunks_mut(TOGETHER) {
-            self.touch_slots(group, &mut scratch.slots);
+            self.touch_slots(group.iter().map(|visiting| visiting.hash), &mut scratch.slots);
             for visiting in group {
                 let (moment, coming) = (&moments[visiting.moment], visiting.coming);
                 let rule = &self.routes.rules[coming.rule as usize];
@@ -538,7 +538,7 @@ fn fields(rule: &super::routing::Rule, event: Option<&Event>, ranges: &mut Vec<(
     ranges.resize(rule.fields.len(), (0, 0));
     event.find(&rule.places, ranges);
     if rule.places[FieldId::TYPE.0 as usize] == UNDECLARED {
-        batch.push_cuts(event.whole(), ranges.iter().copied());
+        batch.push_cuts(event.whole(), ranges);
         return;
     }
     for (&field, &range) in rule.fields.iter().zip(&*ranges) {

@@ -23,9 +23,13 @@ impl Seen {
         Self { low: hash as u64, high: (hash >> u64::BITS) as u32, bucket }
     }
 
+    fn is_there(&self) -> bool {
+        self.bucket != 0
+    }
+
     /// Whether it is the same hash, whatever the bucket.
     fn is(&self, other: &Self) -> bool {
-        self.bucket != 0 && (self.low, self.high) == (other.low, other.high)
+        self.is_there() && (self.low, self.high) == (other.low, other.high)
     }
 }
 
@@ -42,11 +46,11 @@ impl Line {
 
     /// How many are in it; counted, since a way out of a loop would be guessed wrong at every second line.
     fn taken(&self) -> usize {
-        self.0.iter().map(|seen| usize::from(seen.bucket != 0)).sum()
+        self.0.iter().map(|seen| usize::from(seen.is_there())).sum()
     }
 
     fn is_full(&self) -> bool {
-        self.0[PLACES - 1] != Seen::NOTHING
+        self.0[PLACES - 1].is_there()
     }
 
     fn place(&self, seen: &Seen) -> Option<usize> {
@@ -65,17 +69,23 @@ impl Line {
     }
 }
 
-/// Lines of the first one.
+/// Lines of an empty set.
 const LINES_MIN: usize = 16;
 
 /// Of [`PLACES`] so many are taken on the average, at most: then two lines of five are full, and the next is looked at too.
 const TAKEN_MAX: usize = 3;
 
 /// See the module. What belongs into a line that is full stands in the next that is not.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SeenSet {
     lines: Vec<Line>,
     len: usize,
+}
+
+impl Default for SeenSet {
+    fn default() -> Self {
+        Self { lines: vec![Line::EMPTY; LINES_MIN], len: 0 }
+    }
 }
 
 impl SeenSet {
@@ -113,40 +123,24 @@ impl SeenSet {
 
     /// Reads the line that a hash belongs into, and decides nothing, see `ahead`.
     pub(super) fn touch(&self, seen: &Seen) -> u32 {
-        self.lines.get(self.home(seen)).map_or(0, |line| line.0[0].bucket)
+        self.lines[self.home(seen)].0[0].bucket
     }
 
-    /// Puts a hash in, unless it is there; says whether it did.
-    pub(super) fn insert(&mut self, seen: Seen) -> bool {
-        self.add(seen, false)
-    }
-
-    /// Puts a hash in, with its bucket in place of one that it had.
-    pub(super) fn replace(&mut self, seen: Seen) {
-        self.add(seen, true);
-    }
-
-    fn add(&mut self, seen: Seen, anyway: bool) -> bool {
+    /// Puts a hash in, unless it is there: gives the one that is.
+    pub(super) fn insert(&mut self, seen: Seen) -> Option<&mut Seen> {
         if self.len >= self.lines.len() * TAKEN_MAX {
             self.grow();
         }
-        match self.find(&seen) {
-            (line, None) => {
-                self.lines[line].put(seen);
-                self.len += 1;
-                return true;
-            }
-            (line, Some(place)) if anyway => self.lines[line].0[place] = seen,
-            _ => {}
+        let (line, place) = self.find(&seen);
+        if place.is_none() {
+            self.lines[line].put(seen);
+            self.len += 1;
         }
-        false
+        place.map(|place| &mut self.lines[line].0[place])
     }
 
     /// Forgets a hash, if it has this bucket.
     pub(super) fn remove(&mut self, seen: Seen) {
-        if self.lines.is_empty() {
-            return;
-        }
         let (line, Some(place)) = self.find(&seen) else { return };
         if self.lines[line].0[place] == seen {
             let full = self.lines[line].is_full();
@@ -164,7 +158,7 @@ impl SeenSet {
         loop {
             let full = self.lines[at].is_full();
             let passed =
-                |other: &Seen| other.bucket != 0 && self.distance(self.home(other), at) >= self.distance(gap, at);
+                |other: &Seen| other.is_there() && self.distance(self.home(other), at) >= self.distance(gap, at);
             if let Some(place) = self.lines[at].0.iter().position(passed) {
                 let seen = self.lines[at].take(place);
                 self.lines[gap].put(seen);
@@ -178,9 +172,9 @@ impl SeenSet {
     }
 
     fn grow(&mut self) {
-        let lines = (self.lines.len() + self.lines.len() / 2).max(LINES_MIN);
+        let lines = self.lines.len() + self.lines.len() / 2;
         let old = std::mem::replace(&mut self.lines, vec![Line::EMPTY; lines]);
-        for seen in old.iter().flat_map(|line| line.0).filter(|seen| seen.bucket != 0) {
+        for seen in old.iter().flat_map(|line| line.0).filter(Seen::is_there) {
             let mut line = self.home(&seen);
             while self.lines[line].is_full() {
                 line = self.after(line);
@@ -238,14 +232,15 @@ mod tests {
             let (mut set, mut known) = (SeenSet::default(), BTreeMap::new());
             for (deed, hash, bucket) in deeds {
                 let seen = Seen::new(hash, bucket);
-
                 match deed {
                     Deed::Insert => {
-                        prop_assert_eq!(set.insert(seen), !known.contains_key(&hash));
+                        prop_assert_eq!(set.insert(seen).is_none(), !known.contains_key(&hash));
                         known.entry(hash).or_insert(bucket);
                     }
                     Deed::Replace => {
-                        set.replace(seen);
+                        if let Some(there) = set.insert(seen) {
+                            *there = seen;
+                        }
                         known.insert(hash, bucket);
                     }
                     Deed::Remove => {
@@ -265,7 +260,7 @@ mod tests {
         let hash = |number: u64| Seen::new(u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), 7);
         let mut set = SeenSet::default();
         for number in 0..10_000 {
-            assert!(set.insert(hash(number)) && !set.insert(hash(number)));
+            assert!(set.insert(hash(number)).is_none() && set.insert(hash(number)).is_some());
             assert!(set.len() <= set.lines.len() * TAKEN_MAX);
         }
         for number in 0..10_000 {
@@ -279,7 +274,7 @@ mod tests {
         for bucket in [i64::MIN, -1, 0, i64::from(u32::MAX) - 1, i64::from(u32::MAX), i64::MAX] {
             let seen = Seen::new(0, bucket);
             let mut set = SeenSet::default();
-            assert!(set.insert(seen) && !set.insert(seen), "{bucket}");
+            assert!(set.insert(seen).is_none() && set.insert(seen).is_some(), "{bucket}");
         }
     }
 
