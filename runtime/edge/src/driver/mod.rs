@@ -43,6 +43,9 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(4);
 /// Longest wait of one poll, so that a request to stop is heard.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
+/// Longest time that the second stage leaves to partitions of the first that are restored: what is stuck there must not hold up pages for long.
+pub const REST_MAX: Duration = Duration::from_secs(15);
+
 /// Longest wait of one poll while a commit is under way, so that its end is seen.
 const ENDED_MAX: Duration = Duration::from_millis(5);
 
@@ -164,6 +167,8 @@ pub struct Driver<'a, L, R> {
     heard_at: Duration,
     /// Partitions were lost, and none came since.
     lost: bool,
+    /// Since when it has rested, while others restore.
+    rests_since: Option<Duration>,
     /// Called after each commit, with the rules: for what they count.
     report: Box<dyn FnMut(&R) + 'a>,
 }
@@ -190,6 +195,7 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
             stuck: false,
             heard_at: now,
             lost: false,
+            rests_since: None,
             report: Box::new(report),
         }
     }
@@ -215,8 +221,13 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
 
     /// One poll and all that follows from it.
     pub(crate) fn turn(&mut self) -> Result<(), Failure> {
-        let max = if self.full() { 0 } else { self.shared.options.records_max };
-        let polled = self.poll(self.patience(), max);
+        let rests = self.rests();
+        let polled = if rests {
+            self.poll(Duration::ZERO, 0)
+        } else {
+            let max = if self.full() { 0 } else { self.shared.options.records_max };
+            self.poll(self.patience(), max)
+        };
         if matches!(polled, Ok(Polled::Assigned(_) | Polled::Revoking(_) | Polled::Lost(_))) {
             // Partitions come and go between commits.
             self.ended(true)?;
@@ -232,6 +243,9 @@ impl<'a, L: Log, R: Rules> Driver<'a, L, R> {
         self.ended(self.full())?;
         if self.commit_due() {
             self.begin_commit()?;
+        }
+        if rests {
+            self.rested();
         }
         self.keep_time()
     }

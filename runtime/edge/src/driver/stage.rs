@@ -1,4 +1,5 @@
-//! Time between the stages: when the first tells how far it has come, and when the second no longer waits for a part of it.
+//! Time between the stages: when the first tells how far it has come, when the second no longer waits for a part of it, and when it leaves the
+//! processor to the first.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,10 +8,10 @@ use tillwatch_core::{
     log::Log,
     partition::{Body, Record},
     rules::Rules,
-    stage::LeftOut,
+    stage::{LeftOut, Stage},
 };
 
-use super::{Driver, Failure, Owned};
+use super::{Driver, Failure, Owned, REST_MAX};
 use crate::telemetry::events;
 
 /// What a partition of the first stage has told the second.
@@ -69,7 +70,33 @@ impl Owned {
     }
 }
 
+/// How long the second stage rests before it looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 impl<L: Log, R: Rules> Driver<'_, L, R> {
+    /// Whether the second stage takes nothing for now: partitions of the first are restored in this process. Payments wait for those, and what
+    /// the second does of them comes after.
+    pub(super) fn rests(&mut self) -> bool {
+        if self.shared.settings.stage == Stage::First || !self.shared.status.restoring() {
+            self.rests_since = None;
+            return false;
+        }
+        let now = self.clock.elapsed();
+        let since = *self.rests_since.get_or_insert_with(|| {
+            events::Rests { slot: self.slot }.emit();
+            now
+        });
+        now.saturating_sub(since) < REST_MAX
+    }
+
+    /// Lets a moment of rest go by. Nothing could be heard in it, so it is nobody's silence.
+    pub(super) fn rested(&mut self) {
+        self.clock.pass(LOOK_EVERY, &self.shared.shutdown);
+        let now = self.clock.elapsed();
+        self.heard_at = now;
+        self.owned.values_mut().for_each(|owned| owned.heard = Heard::begin(now));
+    }
+
     /// In the second stage: records in the log that time goes on without what has stood still. Only where everything was read: a lagging
     /// reader takes nobody for silent.
     pub(super) fn leave_out(&mut self) -> Result<(), Failure> {

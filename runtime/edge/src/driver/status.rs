@@ -39,6 +39,11 @@ impl Status {
         let _ = self.0[slot as usize].compare_exchange(starting, running, Ordering::SeqCst, Ordering::SeqCst);
     }
 
+    /// Whether a worker restores partitions.
+    pub(crate) fn restoring(&self) -> bool {
+        self.0.iter().any(|phase| phase.load(Ordering::SeqCst) == Phase::Restoring as u8)
+    }
+
     /// Whether every worker was given its partitions, has restored them and reads.
     #[must_use]
     pub fn ready(&self) -> bool {
@@ -58,7 +63,9 @@ mod tests {
         assert!(!status.ready(), "the other one may be given partitions yet");
         status.dealt(1);
         assert!(status.ready(), "a worker without partitions does not hold the others back");
+        assert!(!status.restoring());
         status.set(1, Phase::Restoring);
+        assert!(status.restoring());
         status.dealt(1);
         assert!(!status.ready());
         status.set(1, Phase::Running);

@@ -27,6 +27,20 @@ impl Assigned<'_> {
     }
 }
 
+/// The second stage takes nothing while partitions of the first are restored.
+#[derive(Debug)]
+pub struct Rests {
+    /// Which worker.
+    pub slot: u32,
+}
+
+impl Rests {
+    /// Says so.
+    pub fn emit(&self) {
+        tracing::info!(slot = self.slot, "the second stage waits while partitions of the first are restored");
+    }
+}
+
 /// Restoring goes on.
 #[derive(Debug)]
 pub struct Progress {

@@ -14,7 +14,7 @@ use tillwatch_core::{
 };
 
 use self::memory::{Memory, Outcome};
-use super::{Driver, Options, Shared, Status};
+use super::{Driver, Options, Phase, REST_MAX, Shared, Status};
 use crate::{
     clock::{Clock as _, Virtual},
     shutdown::Shutdown,
@@ -89,6 +89,28 @@ impl Bench {
         }
     }
 
+    /// It is of the second stage.
+    fn second(&mut self) {
+        let settings = Settings { stage: Stage::Second, topic: "pos.evidence".to_owned(), ..Settings::default() };
+        self.shared.settings = Arc::new(settings);
+    }
+
+    /// Worker 1 is in the same process.
+    fn beside_another(&mut self) -> Arc<Status> {
+        self.shared.status = Arc::new(Status::new(2));
+        self.shared.status.clone()
+    }
+
+    /// One of three partitions of the first stage tells how far it has come.
+    fn passed(&self, input: u32, at: i64) {
+        let headers = Passed { input, inputs: 3, at }.headers();
+        let line: serde_json::Map<_, _> = headers
+            .into_iter()
+            .map(|(name, value)| (name.trim_start_matches("ce_").to_owned(), value.into()))
+            .collect();
+        self.memory.append(0, self.clock.now(), &serde_json::to_string(&line).expect("texts"));
+    }
+
     fn bad(&self, partition: i32, text: &str) {
         self.memory.append(partition, self.clock.now(), text);
     }
@@ -134,18 +156,10 @@ fn the_first_stage_tells_the_second_how_far_it_has_come_in_its_commits() {
 #[test]
 fn the_second_stage_goes_on_without_what_stands_still_when_all_was_read() {
     let mut bench = Bench::new(&[0]);
-    let settings = Settings { stage: Stage::Second, topic: "pos.evidence".to_owned(), ..Settings::default() };
-    bench.shared.settings = Arc::new(settings);
+    bench.second();
     let mut driver = bench.driver();
     bench.turn(&mut driver, 1);
-    let passed = |input: u32, at: i64| {
-        let headers = Passed { input, inputs: 3, at }.headers();
-        let line: serde_json::Map<_, _> = headers
-            .into_iter()
-            .map(|(name, value)| (name.trim_start_matches("ce_").to_owned(), value.into()))
-            .collect();
-        bench.memory.append(0, bench.clock.now(), &serde_json::to_string(&line).expect("texts"));
-    };
+    let passed = |input: u32, at: i64| bench.passed(input, at);
     // Input 2 is never heard, input 1 once, input 0 all the time.
     passed(1, START);
     for second in 0..34 {
@@ -163,6 +177,61 @@ fn the_second_stage_goes_on_without_what_stands_still_when_all_was_read() {
     passed(1, START + 60_000);
     bench.turn(&mut driver, 4);
     assert_eq!(bench.memory.said().last().map(String::as_str), Some("pos.finding.cleared feed-blind"));
+}
+
+#[test]
+fn the_second_stage_rests_while_partitions_of_the_first_are_restored() {
+    let mut bench = Bench::new(&[0]);
+    bench.second();
+    bench.shared.options.idle_max = Duration::from_secs(10);
+    let status = bench.beside_another();
+    let mut driver = bench.driver();
+    bench.turn(&mut driver, 1);
+    for input in 0..3 {
+        bench.passed(input, START);
+    }
+    bench.turn(&mut driver, 2);
+    status.set(1, Phase::Restoring);
+    bench.bad(0, "first");
+    while bench.clock.elapsed() < Duration::from_secs(14) {
+        bench.turn(&mut driver, 1);
+    }
+    assert_eq!(bench.memory.durable(), Vec::<String>::new());
+    status.set(1, Phase::Running);
+    for input in 0..3 {
+        bench.passed(input, START + 14_000);
+    }
+    bench.turn(&mut driver, 20);
+    assert_eq!(bench.memory.durable(), ["first"]);
+    assert_eq!(bench.memory.left_out(), [], "what could not be heard was not silent");
+    assert_eq!(bench.memory.said(), Vec::<String>::new(), "nor was the log out of reach");
+}
+
+#[test]
+fn the_second_stage_does_not_rest_for_long_and_the_first_never() {
+    for (second, waits) in [(true, REST_MAX), (false, Duration::ZERO)] {
+        let mut bench = Bench::new(&[0]);
+        if second {
+            bench.second();
+        }
+        let status = bench.beside_another();
+        status.set(1, Phase::Restoring);
+        let mut driver = bench.driver();
+        bench.turn(&mut driver, 2);
+        bench.bad(0, "first");
+        while bench.memory.durable().is_empty() {
+            bench.turn(&mut driver, 1);
+        }
+        let took = bench.clock.elapsed();
+        assert!(took >= waits && took < waits + Duration::from_millis(500), "{took:?}");
+        // It rests anew for what is restored next.
+        status.set(1, Phase::Running);
+        bench.turn(&mut driver, 1);
+        status.set(1, Phase::Restoring);
+        bench.bad(0, "second");
+        bench.turn(&mut driver, 20);
+        assert_eq!(bench.memory.durable().len(), if second { 1 } else { 2 });
+    }
 }
 
 #[test]
