@@ -8,7 +8,7 @@ use tillwatch_sdk::State;
 use crate::{
     Kind,
     state::{Facts, KINDS, Level, Open, Parts, Payment, Rail, Settles, Window, kinds},
-    tail::{OPENERS_MAX, Tail},
+    tail::OPENERS_MAX,
 };
 
 /// Bytes that every state has: base, bits, kinds of windows, texts, openers.
@@ -35,16 +35,17 @@ const GRACE: u8 = 1 << 7;
 
 impl State for Payment {
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        let mut payment = Self::default();
-        match fill(&mut payment, bytes) {
-            Some(()) => Ok(payment),
-            None => Err(format!("the state is no payment's ({} bytes)", bytes.len())),
-        }
+        let mut place = None;
+        Self::read_into(&mut place, bytes)?;
+        Ok(place.expect("invariant: it was read"))
+    }
+
+    fn read_into(place: &mut Option<Self>, bytes: &[u8]) -> Result<(), String> {
+        fill(place.get_or_insert_default(), bytes)
+            .ok_or_else(|| format!("the state is no payment's ({} bytes)", bytes.len()))
     }
 
     fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        // About what the head takes of an ordinary payment.
-        bytes.reserve(96 + self.tail.parts().2.len());
         let plain = self.open.is_empty() && self.generations == [0; KINDS];
         let done = if plain {
             append::<SHORT_BYTES_MAX>(self, bytes, false)
@@ -91,8 +92,12 @@ fn append<const BYTES: usize>(payment: &Payment, bytes: &mut Vec<u8>, wide: bool
     for (place, number) in numbers.iter().enumerate() {
         bits |= u32::from(number.is_some()) << (NUMBERS_AT as usize + place);
     }
-    // Put together here and appended at once: room is asked for once.
-    let mut out = Out { bytes: [0; BYTES], length: 0, wide, fits: true };
+    // Put together in place: room is asked for once.
+    let start = bytes.len();
+    bytes.reserve(BYTES + tail.len());
+    bytes.resize(start + BYTES, 0);
+    let room = bytes.last_chunk_mut().expect("invariant: it was just made so long");
+    let mut out: Out<'_, BYTES> = Out { bytes: room, length: 0, wide, fits: true };
     out.put(payment.base.to_le_bytes());
     out.put(bits.to_le_bytes());
     out.put(payment.windows.kinds.to_le_bytes());
@@ -130,11 +135,12 @@ fn append<const BYTES: usize>(payment: &Payment, bytes: &mut Vec<u8>, wide: bool
     if generations {
         payment.generations.iter().for_each(|generation| out.put(generation.to_le_bytes()));
     }
-    if out.fits {
-        bytes.extend_from_slice(&out.bytes[..out.length]);
+    let Out { length, fits, .. } = out;
+    bytes.truncate(start + if fits { length } else { 0 });
+    if fits {
         bytes.extend_from_slice(tail);
     }
-    out.fits
+    fits
 }
 
 /// An opener's place as it is written: one more, and 0 for none.
@@ -147,14 +153,14 @@ const SHORT_BYTES_MAX: usize = HEAD_BYTES + 3 + 4 * (1 + NUMBERS as usize) + KIN
 const LONG_BYTES_MAX: usize =
     HEAD_BYTES + 3 + 8 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
 
-struct Out<const BYTES: usize> {
-    bytes: [u8; BYTES],
+struct Out<'a, const BYTES: usize> {
+    bytes: &'a mut [u8; BYTES],
     length: usize,
     wide: bool,
     fits: bool,
 }
 
-impl<const BYTES: usize> Out<BYTES> {
+impl<const BYTES: usize> Out<'_, BYTES> {
     #[inline]
     fn put<const N: usize>(&mut self, piece: [u8; N]) {
         self.bytes[self.length..self.length + N].copy_from_slice(&piece);
@@ -201,7 +207,7 @@ impl Rest<'_> {
     }
 }
 
-/// Fills in what the bytes say; none where no payment was written so.
+/// Fills in what the bytes say, every field of it: nothing stays of what was there. None where no payment was written so.
 fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
     let (head, bytes) = bytes.split_first_chunk::<HEAD_BYTES>()?;
     let [.., texts, openers] = *head;
@@ -213,6 +219,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
     }
     let mut rest = Rest { bytes, wide: bit(WIDE_AT) };
     payment.base = i64::from_le_bytes(*head.first_chunk()?);
+    payment.parts = None;
     if bit(PARTS_AT) {
         let (ends, tail) = rest.bytes.split_first_chunk::<3>()?;
         payment.parts = Some(Parts { ends: ends.map(u32::from), five: bit(FIVE_AT) });
@@ -237,9 +244,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
         &mut payment.finished,
     ];
     for (at, number) in (NUMBERS_AT..).zip(numbers) {
-        if bit(at) {
-            *number = Some(rest.number()?);
-        }
+        *number = if bit(at) { Some(rest.number()?) } else { None };
     }
     // A place that no opener has is no state of this rule's.
     let opener = |byte: u8| match byte & PLACE_MASK {
@@ -247,6 +252,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
         place if place <= openers => Some(Some(place - 1)),
         _ => None,
     };
+    payment.windows.remove(u16::MAX);
     for kind in kinds(waits) {
         let byte = rest.byte()?;
         let deadline = rest.number()?;
@@ -254,6 +260,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
         let window = Window { deadline, grace, late: byte & LATE != 0, opener: opener(byte)? };
         payment.windows.put(kind, window);
     }
+    payment.open.clear();
     if bit(OPEN_AT) {
         let open = rest.byte()?;
         if usize::from(open) > KINDS {
@@ -275,6 +282,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
             payment.open.push(Open { kind, deadline, opener, settles });
         }
     }
+    payment.generations = [0; KINDS];
     if bit(GENERATIONS_AT) {
         for generation in &mut payment.generations {
             let (number, tail) = rest.bytes.split_first_chunk()?;
@@ -282,8 +290,7 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
             rest.bytes = tail;
         }
     }
-    payment.tail = Tail::read(texts, openers, rest.bytes)?;
-    Some(())
+    payment.tail.read(texts, openers, rest.bytes)
 }
 
 #[cfg(test)]
@@ -355,6 +362,24 @@ mod tests {
         let small = Payment::begin(7, b"A01:M1:T1:1:7");
         assert_eq!(packed(&small).len(), HEAD_BYTES + 3 + 4);
         assert_eq!(Payment::read(&packed(&small)), Ok(small));
+    }
+
+    #[test]
+    fn nothing_stays_of_what_lay_where_a_payment_is_read_to() {
+        let small = packed(&Payment::begin(7, b"A01:M1:T1:1:7"));
+        let long = packed(&Payment::begin(8, "k".repeat(300).as_bytes()));
+        let (near, far) = (packed(&full(1, b"A01:M1")), packed(&full(i64::MAX, b"A01:M1:T1:1:7")));
+        let mut place = None;
+        // Each after each other, and after one that was cut.
+        for before in [&small, &long, &near, &far] {
+            for bytes in [&small, &long, &near, &far] {
+                for cut in [before.len(), before.len() - 1] {
+                    assert_eq!(Payment::read_into(&mut place, &before[..cut]).is_ok(), cut == before.len());
+                    Payment::read_into(&mut place, bytes).expect("reads");
+                    assert_eq!(&packed(place.as_ref().expect("it was read")), bytes);
+                }
+            }
+        }
     }
 
     #[test]

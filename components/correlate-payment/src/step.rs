@@ -182,7 +182,7 @@ impl<'a> Step<'a> {
     }
 
     /// Says everything: clears, then raises, each in the order of the tables; what is superseded follows its superseder.
-    pub(crate) fn say(mut self, out: &mut Out<'_>) {
+    pub(crate) fn say(&mut self, out: &mut Out<'_>) {
         if self.clears.is_empty() && self.raises.is_empty() {
             return;
         }

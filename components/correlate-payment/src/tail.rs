@@ -39,8 +39,8 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Of these bytes, which hold these texts and so many openers; none where they do not.
-    pub(crate) fn read(texts: u8, openers: u8, bytes: &[u8]) -> Option<Self> {
+    /// Becomes these bytes, which hold these texts and so many openers; none where they do not.
+    pub(crate) fn read(&mut self, texts: u8, openers: u8, bytes: &[u8]) -> Option<()> {
         let mut rest = bytes;
         for _ in 0..(texts & TEXTS).count_ones() {
             rest = split_text(rest)?.1;
@@ -50,12 +50,16 @@ impl Tail {
             rest = split_opener(rest)?.1;
         }
         let sound = texts & !TEXTS == 0 && openers <= OPENERS_MAX && rest.is_empty();
-        sound.then(|| {
-            // Room for an opener of this visit.
-            let mut own = Vec::with_capacity(bytes.len() + OPENER_ROOM_BYTES);
-            own.extend_from_slice(bytes);
-            Self { texts, openers, openers_at, bytes: own }
-        })
+        if !sound {
+            return None;
+        }
+        let mut own = std::mem::take(&mut self.bytes);
+        own.clear();
+        // Room for an opener of this visit.
+        own.reserve(bytes.len() + OPENER_ROOM_BYTES);
+        own.extend_from_slice(bytes);
+        *self = Self { texts, openers, openers_at, bytes: own };
+        Some(())
     }
 
     /// Its texts as bits, its openers, its bytes.

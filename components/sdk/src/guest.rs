@@ -26,10 +26,9 @@ use bindings::tillwatch::rule::types as wit;
 
 /// Visits every key of a batch.
 pub fn process<R: Rule>(rule: &R, batch: bindings::Batch) -> bindings::Verdicts {
-    let mut verdicts = contract::Verdicts::default();
-    verdicts.verdicts.reserve(batch.visits.len());
     // States change little: their new size is about that of all pieces at most.
-    verdicts.states.reserve(batch.bytes.len());
+    let mut states = Vec::with_capacity(batch.bytes.len());
+    let mut actions = Vec::new();
     let visits = batch.visits.iter().map(|visit| contract::Visit {
         at: visit.at,
         time: visit.time,
@@ -39,12 +38,10 @@ pub fn process<R: Rule>(rule: &R, batch: bindings::Batch) -> bindings::Verdicts 
             wit::Trigger::Event(index) => contract::Trigger::Event(index),
         },
     });
-    crate::run(rule, visits, &batch.ends, &batch.bytes, &mut verdicts);
-    bindings::Verdicts {
-        verdicts: verdicts.verdicts.into_iter().map(verdict).collect(),
-        states: verdicts.states,
-        actions: verdicts.actions.into_iter().map(|(visit, item)| (visit, action(item))).collect(),
-    }
+    let verdicts =
+        crate::run(rule, visits, &batch.ends, &batch.bytes, &mut states, &mut actions).map(verdict).collect();
+    let actions = actions.into_iter().map(|(visit, item)| (visit, action(item))).collect();
+    bindings::Verdicts { verdicts, states, actions }
 }
 
 /// A descriptor of the bindings.

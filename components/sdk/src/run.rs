@@ -1,7 +1,7 @@
 //! Runs a rule over a batch: reads pieces, writes verdicts. The same code natively and in WebAssembly.
 
 use tillwatch_wit::{
-    contract::{Change, Descriptor, Trigger, Verdict, Verdicts, Wake},
+    contract::{Action, Change, Descriptor, Trigger, Verdict, Wake},
     table::FieldId,
 };
 
@@ -31,48 +31,67 @@ impl<R: Rule> Table<R> {
     const POSITIONS: Positions = positions(R::FIELDS);
 }
 
-/// Visits every key of a batch. `verdicts` comes reset.
+/// Visits every key of a batch, one with each verdict that is taken. What is put and done goes behind what is in `states` and `actions`.
 #[doc(hidden)]
 pub fn run<R: Rule>(
     rule: &R,
     visits: impl Iterator<Item = tillwatch_wit::contract::Visit>,
     ends: &[u32],
     bytes: &[u8],
-    verdicts: &mut Verdicts,
-) {
+    states: &mut Vec<u8>,
+    actions: &mut Vec<(u32, Action)>,
+) -> impl Iterator<Item = Verdict> {
     let pieces = FIXED_PIECES + R::FIELDS.len();
     let mut start = 0;
-    for (index, (visit, ends)) in visits.zip(ends.chunks_exact(pieces)).enumerate() {
+    // One for all visits, so that it is not moved about, and its memory is used again.
+    let mut state = None;
+    visits.zip(ends.chunks_exact(pieces)).zip(0..).map(move |((visit, ends), index)| {
         let visit = Visit { visit, events: R::EVENTS, positions: const { &Table::<R>::POSITIONS }, start, ends, bytes };
         start = ends[pieces - 1] as usize;
-        let verdict = one(rule, u32::try_from(index).expect("invariant: visits of a call are few"), &visit, verdicts);
-        verdicts.verdicts.push(verdict);
-    }
+        one(rule, index, &visit, &mut state, states, actions)
+    })
 }
 
 /// One visit; of a failed one nothing stays.
-fn one<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Verdict {
-    let actions = verdicts.actions.len();
-    let states = verdicts.states.len();
-    attempt(rule, index, visit, verdicts).unwrap_or_else(|reason| {
-        verdicts.actions.truncate(actions);
-        verdicts.states.truncate(states);
+fn one<R: Rule>(
+    rule: &R,
+    index: u32,
+    visit: &Visit<'_>,
+    state: &mut Option<R::State>,
+    states: &mut Vec<u8>,
+    actions: &mut Vec<(u32, Action)>,
+) -> Verdict {
+    let before = (states.len(), actions.len());
+    attempt(rule, index, visit, state, states, actions).unwrap_or_else(|reason| {
+        states.truncate(before.0);
+        actions.truncate(before.1);
         Verdict { state: Change::Fail(reason), wake: Wake::Keep }
     })
 }
 
-fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verdicts) -> Result<Verdict, String> {
+fn attempt<R: Rule>(
+    rule: &R,
+    index: u32,
+    visit: &Visit<'_>,
+    state: &mut Option<R::State>,
+    states: &mut Vec<u8>,
+    actions: &mut Vec<(u32, Action)>,
+) -> Result<Verdict, String> {
     let before = visit.piece(0);
     let event = matches!(visit.visit.trigger, Trigger::Event(_));
     if event && rule.ignores(visit, before) {
         return Ok(Verdict { state: Change::Keep, wake: Wake::Keep });
     }
-    let mut state = if before.is_empty() { None } else { Some(R::State::read(before)?) };
-    let mut out = Out::new(index, &mut verdicts.actions);
-    if event {
-        rule.on_event(visit, &mut state, &mut out);
+    if before.is_empty() {
+        *state = None;
     } else {
-        rule.on_wake(visit, &mut state, &mut out);
+        R::State::read_into(state, before)?;
+    }
+    let mut out = Out::new(index, actions);
+    if event {
+        rule.on_event(visit, state, &mut out);
+    } else {
+        rule.on_wake(visit, state, &mut out);
     }
     let Out { wake, failed, .. } = out;
     if let Some(reason) = failed {
@@ -85,15 +104,15 @@ fn attempt<R: Rule>(rule: &R, index: u32, visit: &Visit<'_>, verdicts: &mut Verd
             Verdict { state: Change::Clear, wake: wake.unwrap_or(Wake::Never) }
         });
     };
-    let start = verdicts.states.len();
-    state.append(&mut verdicts.states)?;
-    let length = match u32::try_from(verdicts.states.len() - start) {
+    let start = states.len();
+    state.append(states)?;
+    let length = match u32::try_from(states.len() - start) {
         Ok(0) => return Err("the state encodes to nothing, which means that there is none".to_owned()),
         Ok(length) => length,
         Err(_) => return Err("the state is larger than 4 GiB".to_owned()),
     };
-    let change = if same(&verdicts.states[start..], before) {
-        verdicts.states.truncate(start);
+    let change = if same(&states[start..], before) {
+        states.truncate(start);
         Change::Keep
     } else {
         Change::Put(length)

@@ -11,6 +11,15 @@ pub trait State: Sized {
     /// What is wrong with the bytes.
     fn read(bytes: &[u8]) -> Result<Self, String>;
 
+    /// As [`State::read`], into `place`. What lies there is of another visit: it may lend its memory, and nothing of what it says.
+    ///
+    /// # Errors
+    /// As of [`State::read`]; what then lies in `place` is not looked at.
+    fn read_into(place: &mut Option<Self>, bytes: &[u8]) -> Result<(), String> {
+        *place = Some(Self::read(bytes)?);
+        Ok(())
+    }
+
     /// Appends a state.
     ///
     /// # Errors

@@ -75,7 +75,8 @@ impl<R: Rule> Component for Native<R> {
 
     fn process(&mut self, batch: &Batch, verdicts: &mut Verdicts) {
         verdicts.reset();
-        run(&self.0, batch.visits.iter().copied(), &batch.ends, &batch.bytes, verdicts);
+        let Verdicts { verdicts, states, actions } = verdicts;
+        verdicts.extend(run(&self.0, batch.visits.iter().copied(), &batch.ends, &batch.bytes, states, actions));
     }
 
     fn migrate(&mut self, version: u32, state: &[u8]) -> Result<Vec<u8>, String> {
