@@ -1,11 +1,11 @@
 //! How many bytes of memory an open payment takes, all included, by the growth of what the process has resident:
 //! `cargo xtask bench --only memory`. Each payment is authorized and approved by its host, so it has a state, a wake-up
-//! and two remembered events. How long an event takes when so many are open is told beside.
+//! and two remembered events. Then how long an event takes with so many payments in memory under ordinary traffic.
 
 use clap::Parser;
 use tillwatch_bench::{
     engine::{Bench, RULE, STEP_RECORDS},
-    figure::{Figure, Reach, Teller},
+    figure::{Figure, Reach, Teller, median},
     machine::resident_bytes,
     traffic::Shape,
 };
@@ -20,13 +20,22 @@ const PAYMENTS_PER_S: u64 = 20_000;
 /// The terminal has so long that the first payment is still open when the last begins.
 const PATIENT: &str = r#"{"defaults":{"delivery_ms":3600000,"terminal_ms":3600000}}"#;
 
+/// Events of one round, of each size.
+const EVENTS: usize = 20_000;
+
+/// How long an ended payment is remembered, s (`t_late` in docs/spec/payment.md).
+const REMEMBERED_S: u64 = 600;
+
 #[derive(Parser)]
 struct Options {
     #[command(flatten)]
     teller: Teller,
-    /// Open payments
+    /// Open payments, or payments in memory
     #[arg(default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
     payments: Vec<usize>,
+    /// Rounds of measuring an event's time; the median is told
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
     /// Terminals that they are at
     #[arg(long, default_value_t = 200_000)]
     terminals: u64,
@@ -35,25 +44,62 @@ struct Options {
 fn main() {
     let options = Options::parse();
     let _warm = open(WARM, options.terminals);
+    let tell = |name: String, value, unit: &str, reach, how: String| {
+        options.teller.tell(&Figure { name, value, unit: unit.to_owned(), reach, how });
+    };
     // All of them stay: what one gives back the next would take, and it would not be counted.
     let mut kept = Vec::new();
     for &payments in &options.payments {
         let before = resident_bytes();
-        let mut bench = open(payments, options.terminals);
+        let bench = open(payments, options.terminals);
         let grown = resident_bytes().saturating_sub(before);
         let keys = bench.partition().gauges().keys;
-        // By now as many events are handed out as come: on the way there the first ones only wait for the watermark.
-        let events = (payments / 5).next_multiple_of(STEP_RECORDS);
-        let nanoseconds = bench.run(events).as_nanos() as f64 / events as f64;
         let reach = if payments == 1_000_000 { Reach::AtMost(400.0) } else { Reach::Nothing };
-        let tell = |name: String, value, unit: &str, reach, how: String| {
-            options.teller.tell(&Figure { name, value, unit: unit.to_owned(), reach, how });
-        };
         let how = format!("resident memory grew by {} MB for {keys}", grown >> 20);
         tell(format!("memory-per-open-payment-{payments}"), grown as f64 / keys as f64, "bytes", reach, how);
-        let how = format!("mean of the next {events} events, rule as plain Rust");
-        tell(format!("growth-ns-per-event-{payments}"), nanoseconds, "ns", Reach::Nothing, how);
         kept.push(bench);
+    }
+    drop(kept);
+    growth(&options);
+}
+
+/// How long an event takes with so many payments in memory: those under way, and those that ended within ten minutes, as many as come.
+fn growth(options: &Options) {
+    let mut all: Vec<_> = options.payments.iter().map(|payments| steady(*payments, options.terminals)).collect();
+    let mut times = vec![Vec::new(); all.len()];
+    // In turns, so that a slow moment of the machine is one of all.
+    for _ in 0..options.rounds {
+        for (bench, times) in all.iter_mut().zip(&mut times) {
+            // The others have left nothing of it in the processor's caches.
+            bench.run(STEP_RECORDS);
+            times.push(bench.run(EVENTS).as_nanos() as f64 / EVENTS as f64);
+        }
+    }
+    let means: Vec<f64> = times.into_iter().map(median).collect();
+    for ((payments, bench), mean) in options.payments.iter().zip(&all).zip(&means) {
+        let keys = bench.partition().gauges().keys;
+        let how = format!("median of {} rounds in turns, {keys} in memory, rule as plain Rust", options.rounds);
+        let name = format!("growth-ns-per-event-{payments}");
+        options.teller.tell(&Figure { name, value: *mean, unit: "ns".to_owned(), reach: Reach::Nothing, how });
+    }
+    for (payments, mean) in options.payments.iter().zip(&means).skip(1) {
+        let how = format!("an event's time against that with {}", options.payments[0]);
+        let (name, unit) = (format!("growth-ratio-{payments}"), "ratio".to_owned());
+        options.teller.tell(&Figure { name, value: mean / means[0], unit, reach: Reach::AtMost(1.2), how });
+    }
+}
+
+/// An engine under ordinary traffic that has so many payments in memory, and forgets as many as come.
+fn steady(payments: usize, terminals: u64) -> Bench<NativeRules> {
+    let payments_per_s = (payments as u64).div_ceil(REMEMBERED_S);
+    let shape = Shape { payments_per_s, terminals, ..Shape::default() };
+    let mut bench = Bench::new(shape, NativeRules::copies(RULE, "{}", 1));
+    loop {
+        let before = bench.partition().gauges().keys;
+        bench.run((payments / 10).next_multiple_of(STEP_RECORDS));
+        if before >= payments && bench.partition().gauges().keys <= before + before / 100 {
+            return bench;
+        }
     }
 }
 
