@@ -1,12 +1,15 @@
 //! Duplicates: which (terminal, source, id) were handed out within the window. Kept by minute-like buckets, so that the changelog gets
 //! records of many hashes and forgets them together.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hint::black_box};
 
 use tillwatch_wit::{contract::Instant, mask, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::seen::{Seen, SeenSet};
+use super::{
+    ahead::TOGETHER,
+    seen::{Seen, SeenSet},
+};
 use crate::{event::Event, limits::Limits};
 
 /// Buckets of one window.
@@ -159,9 +162,17 @@ impl Dedup {
         }
     }
 
-    /// Forgets a hash, unless it was seen in a later bucket again.
-    fn forget(&mut self, hash: u128, bucket: i64) {
-        self.seen.remove(Seen::new(hash, bucket));
+    /// Forgets hashes of a bucket, unless they were seen in a later one again.
+    fn forget(&mut self, hashes: &[u128], bucket: i64) {
+        for group in hashes.chunks(TOGETHER) {
+            self.touch_all(group);
+            group.iter().for_each(|hash| self.seen.remove(Seen::new(*hash, bucket)));
+        }
+    }
+
+    /// Looks where all of these stand or would stand: none of them has been touched lately.
+    fn touch_all(&self, hashes: &[u128]) {
+        black_box(hashes.iter().fold(0, |sum, hash| sum ^ self.touch(*hash)));
     }
 
     fn expire(&mut self, today: i64) {
@@ -175,9 +186,7 @@ impl Dedup {
             if today - bucket <= BUCKETS {
                 self.evicted += content.hashes.len() as u64;
             }
-            for hash in content.hashes {
-                self.forget(hash, bucket);
-            }
+            self.forget(&content.hashes, bucket);
             self.gone.extend(content.records.into_iter().map(|record| (bucket, record)));
         }
     }
@@ -205,8 +214,9 @@ impl Dedup {
 
     /// Puts in a changelog record; a tombstone forgets nothing by itself, since what it forgot is out of the window or out of room.
     pub(super) fn load(&mut self, bucket: i64, record: u32, hashes: &[u128]) {
-        for &hash in hashes {
-            self.insert(hash, bucket);
+        for group in hashes.chunks(TOGETHER) {
+            self.touch_all(group);
+            group.iter().for_each(|hash| self.insert(*hash, bucket));
         }
         let content = self.buckets.entry(bucket).or_default();
         content.stored = content.hashes.len();
@@ -218,9 +228,7 @@ impl Dedup {
     /// Forgets a changelog record that was loaded before its tombstone.
     pub(super) fn unload(&mut self, bucket: i64) {
         if let Some(content) = self.buckets.remove(&bucket) {
-            for hash in content.hashes {
-                self.forget(hash, bucket);
-            }
+            self.forget(&content.hashes, bucket);
         }
     }
 
