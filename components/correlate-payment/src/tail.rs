@@ -53,12 +53,11 @@ impl Tail {
         if !sound {
             return None;
         }
-        let mut own = std::mem::take(&mut self.bytes);
-        own.clear();
+        self.bytes.clear();
         // Room for an opener of this visit.
-        own.reserve(bytes.len() + OPENER_ROOM_BYTES);
-        own.extend_from_slice(bytes);
-        *self = Self { texts, openers, openers_at, bytes: own };
+        self.bytes.reserve(bytes.len() + OPENER_ROOM_BYTES);
+        self.bytes.extend_from_slice(bytes);
+        (self.texts, self.openers, self.openers_at) = (texts, openers, openers_at);
         Some(())
     }
 

@@ -48,27 +48,17 @@ pub fn run<R: Rule>(
     visits.zip(ends.chunks_exact(pieces)).zip(0..).map(move |((visit, ends), index)| {
         let visit = Visit { visit, events: R::EVENTS, positions: const { &Table::<R>::POSITIONS }, start, ends, bytes };
         start = ends[pieces - 1] as usize;
-        one(rule, index, &visit, &mut state, states, actions)
+        let before = (states.len(), actions.len());
+        attempt(rule, index, &visit, &mut state, states, actions).unwrap_or_else(|reason| {
+            // Nothing stays of it.
+            states.truncate(before.0);
+            actions.truncate(before.1);
+            Verdict { state: Change::Fail(reason), wake: Wake::Keep }
+        })
     })
 }
 
-/// One visit; of a failed one nothing stays.
-fn one<R: Rule>(
-    rule: &R,
-    index: u32,
-    visit: &Visit<'_>,
-    state: &mut Option<R::State>,
-    states: &mut Vec<u8>,
-    actions: &mut Vec<(u32, Action)>,
-) -> Verdict {
-    let before = (states.len(), actions.len());
-    attempt(rule, index, visit, state, states, actions).unwrap_or_else(|reason| {
-        states.truncate(before.0);
-        actions.truncate(before.1);
-        Verdict { state: Change::Fail(reason), wake: Wake::Keep }
-    })
-}
-
+/// One visit; of one that fails, what it has appended so far is the caller's to take back.
 fn attempt<R: Rule>(
     rule: &R,
     index: u32,

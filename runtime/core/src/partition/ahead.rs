@@ -53,7 +53,7 @@ impl Partition {
         hashes.clear();
         let hash = |event: &Event| (dedup::hash(event), Terminals::hash(event.piece(FieldId::PARTITIONKEY)));
         hashes.extend(places.iter().map(|place| hash(event(place))));
-        black_box(hashes.iter().fold(0, |sum, (hash, _)| sum ^ self.dedup.touch(*hash)));
+        self.dedup.touch(hashes.iter().map(|(hash, _)| *hash));
         terminals.clear();
         terminals.extend(hashes.iter().map(|(_, name)| known.guess(*name)));
         let length = |sum, terminal: &Terminal| sum + known.touch(*terminal).len();

@@ -141,9 +141,9 @@ impl Dedup {
         true
     }
 
-    /// Looks where a hash stands or would stand, see `ahead`.
-    pub(super) fn touch(&self, hash: u128) -> u32 {
-        self.seen.touch(&Seen::new(hash, 0))
+    /// Looks where all of these stand or would stand, see `ahead`.
+    pub(super) fn touch(&self, hashes: impl Iterator<Item = u128>) {
+        black_box(hashes.fold(0, |sum, hash| sum ^ self.seen.touch(&Seen::new(hash, 0))));
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
@@ -165,14 +165,9 @@ impl Dedup {
     /// Forgets hashes of a bucket, unless they were seen in a later one again.
     fn forget(&mut self, hashes: &[u128], bucket: i64) {
         for group in hashes.chunks(TOGETHER) {
-            self.touch_all(group);
+            self.touch(group.iter().copied());
             group.iter().for_each(|hash| self.seen.remove(Seen::new(*hash, bucket)));
         }
-    }
-
-    /// Looks where all of these stand or would stand: none of them has been touched lately.
-    fn touch_all(&self, hashes: &[u128]) {
-        black_box(hashes.iter().fold(0, |sum, hash| sum ^ self.touch(*hash)));
     }
 
     fn expire(&mut self, today: i64) {
@@ -215,7 +210,7 @@ impl Dedup {
     /// Puts in a changelog record; a tombstone forgets nothing by itself, since what it forgot is out of the window or out of room.
     pub(super) fn load(&mut self, bucket: i64, record: u32, hashes: &[u128]) {
         for group in hashes.chunks(TOGETHER) {
-            self.touch_all(group);
+            self.touch(group.iter().copied());
             group.iter().for_each(|hash| self.insert(*hash, bucket));
         }
         let content = self.buckets.entry(bucket).or_default();

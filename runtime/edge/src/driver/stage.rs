@@ -74,7 +74,7 @@ impl Owned {
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl<L: Log, R: Rules> Driver<'_, L, R> {
-    /// Whether the second stage takes nothing for now: partitions of the first are restored in this process. Payments wait for those, and what
+    /// Whether the second stage reads nothing because partitions of the first are restored in this process. Payments wait for those, and what
     /// the second does of them comes after.
     pub(super) fn rests(&mut self) -> bool {
         if self.shared.settings.stage == Stage::First || !self.shared.status.restoring() {

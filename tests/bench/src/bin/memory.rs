@@ -41,12 +41,15 @@ struct Options {
     terminals: u64,
 }
 
+impl Options {
+    fn tell(&self, name: String, value: f64, unit: &str, reach: Reach, how: String) {
+        self.teller.tell(&Figure { name, value, unit: unit.to_owned(), reach, how });
+    }
+}
+
 fn main() {
     let options = Options::parse();
     let _warm = open(WARM, options.terminals);
-    let tell = |name: String, value, unit: &str, reach, how: String| {
-        options.teller.tell(&Figure { name, value, unit: unit.to_owned(), reach, how });
-    };
     // All of them stay: what one gives back the next would take, and it would not be counted.
     let mut kept = Vec::new();
     for &payments in &options.payments {
@@ -56,7 +59,8 @@ fn main() {
         let keys = bench.partition().gauges().keys;
         let reach = if payments == 1_000_000 { Reach::AtMost(400.0) } else { Reach::Nothing };
         let how = format!("resident memory grew by {} MB for {keys}", grown >> 20);
-        tell(format!("memory-per-open-payment-{payments}"), grown as f64 / keys as f64, "bytes", reach, how);
+        let name = format!("memory-per-open-payment-{payments}");
+        options.tell(name, grown as f64 / keys as f64, "bytes", reach, how);
         kept.push(bench);
     }
     drop(kept);
@@ -75,17 +79,15 @@ fn growth(options: &Options) {
             times.push(bench.run(EVENTS).as_nanos() as f64 / EVENTS as f64);
         }
     }
-    let means: Vec<f64> = times.into_iter().map(median).collect();
-    for ((payments, bench), mean) in options.payments.iter().zip(&all).zip(&means) {
+    let medians: Vec<f64> = times.into_iter().map(median).collect();
+    for ((payments, bench), median) in options.payments.iter().zip(&all).zip(&medians) {
         let keys = bench.partition().gauges().keys;
         let how = format!("median of {} rounds in turns, {keys} in memory, rule as plain Rust", options.rounds);
-        let name = format!("growth-ns-per-event-{payments}");
-        options.teller.tell(&Figure { name, value: *mean, unit: "ns".to_owned(), reach: Reach::Nothing, how });
+        options.tell(format!("growth-ns-per-event-{payments}"), *median, "ns", Reach::Nothing, how);
     }
-    for (payments, mean) in options.payments.iter().zip(&means).skip(1) {
+    for (payments, median) in options.payments.iter().zip(&medians).skip(1) {
         let how = format!("an event's time against that with {}", options.payments[0]);
-        let (name, unit) = (format!("growth-ratio-{payments}"), "ratio".to_owned());
-        options.teller.tell(&Figure { name, value: mean / means[0], unit, reach: Reach::AtMost(1.2), how });
+        options.tell(format!("growth-ratio-{payments}"), median / medians[0], "ratio", Reach::AtMost(1.2), how);
     }
 }
 

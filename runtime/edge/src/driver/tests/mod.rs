@@ -159,11 +159,10 @@ fn the_second_stage_goes_on_without_what_stands_still_when_all_was_read() {
     bench.second();
     let mut driver = bench.driver();
     bench.turn(&mut driver, 1);
-    let passed = |input: u32, at: i64| bench.passed(input, at);
     // Input 2 is never heard, input 1 once, input 0 all the time.
-    passed(1, START);
+    bench.passed(1, START);
     for second in 0..34 {
-        passed(0, START + second * 1_000);
+        bench.passed(0, START + second * 1_000);
         bench.turn(&mut driver, 20);
     }
     let left = bench.memory.left_out();
@@ -173,8 +172,8 @@ fn the_second_stage_goes_on_without_what_stands_still_when_all_was_read() {
         "each once, half a minute after the beginning, or after it was heard"
     );
     assert_eq!(bench.memory.said(), ["pos.finding.raised feed-blind"]);
-    passed(2, START + 60_000);
-    passed(1, START + 60_000);
+    bench.passed(2, START + 60_000);
+    bench.passed(1, START + 60_000);
     bench.turn(&mut driver, 4);
     assert_eq!(bench.memory.said().last().map(String::as_str), Some("pos.finding.cleared feed-blind"));
 }
