@@ -151,7 +151,18 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    let task = Cli::parse().task;
+    let verdict = Workspace::find().and_then(|workspace| {
+        let verdict = run(&workspace, task);
+        // A linker on a full disk ends with "Bus error" and says nothing of the disk.
+        if !matches!(verdict, Ok(true))
+            && let Some(full) = system::full_disk(&workspace.target())
+        {
+            say(&format!("error: {full}"));
+        }
+        verdict
+    });
+    match verdict {
         Ok(true) => ExitCode::SUCCESS,
         // The reason has been told.
         Ok(false) => ExitCode::FAILURE,
@@ -163,31 +174,30 @@ fn main() -> ExitCode {
 }
 
 /// Returns whether it is a success; what is an error stops at once.
-fn run(task: Task) -> anyhow::Result<bool> {
-    let workspace = Workspace::find()?;
+fn run(workspace: &Workspace, task: Task) -> anyhow::Result<bool> {
     match task {
         Task::Provision => system::provision_build(&workspace.logs())?,
         Task::Components { only, toolchain } => {
-            components::report(&components::build(&workspace, only.as_deref(), toolchain)?);
+            components::report(&components::build(workspace, only.as_deref(), toolchain)?);
         }
-        Task::Build => release::build(&workspace)?,
-        Task::Demo { arguments } => release::demo(&workspace, &arguments)?,
-        Task::Test { only, filter, seed } => return suite::run(&workspace, &suite::Options { only, filter, seed }),
+        Task::Build => release::build(workspace)?,
+        Task::Demo { arguments } => release::demo(workspace, &arguments)?,
+        Task::Test { only, filter, seed } => return suite::run(workspace, &suite::Options { only, filter, seed }),
         Task::Fuzz { seconds, minimise, target } => {
-            return fuzz::run(&workspace, &fuzz::Options { seconds, minimise, target });
+            return fuzz::run(workspace, &fuzz::Options { seconds, minimise, target });
         }
-        Task::Bench { only, json, into } => bench::run(&workspace, &bench::Options { only, json, into })?,
-        Task::Score(options) => score::run(&workspace, &options)?,
+        Task::Bench { only, json, into } => bench::run(workspace, &bench::Options { only, json, into })?,
+        Task::Score(options) => score::run(workspace, &options)?,
         Task::Fault { minutes, seed, events } => {
-            return fault::run(&workspace, fault::Options { minutes, seed, events });
+            return fault::run(workspace, fault::Options { minutes, seed, events });
         }
-        Task::Instructions { write } => return instructions::run(&workspace, write),
+        Task::Instructions { write } => return instructions::run(workspace, write),
         Task::Kafka { verb, brokers, dir, port, settings, secured } => {
             let dir = dir.unwrap_or_else(|| workspace.target().join("kafka").join("cluster"));
             let dir = std::path::absolute(dir)?;
             let detached = matches!(verb, Verb::Start);
             let options = kafka::Options { brokers, detached, settings, secured, port, ..kafka::Options::new(dir) };
-            run_kafka(&workspace, verb, &options)?;
+            run_kafka(workspace, verb, &options)?;
         }
     }
     Ok(true)

@@ -1,4 +1,4 @@
-//! What comes from the machine's package manager: C libraries, a C compiler, Java and Maven.
+//! What the machine must have: C libraries, a C compiler, Java and Maven from its package manager, and room on its disk.
 //!
 //! Owns how to see whether a thing is there and how to get it where `apt-get` is. Elsewhere it says what to install.
 
@@ -102,6 +102,27 @@ pub fn has_apt() -> bool {
     apt().is_some()
 }
 
+/// Below this a disk is taken for full, KiB: the largest program that is linked here, and something.
+const DISK_FULL_KIB: u64 = 256 << 10;
+
+/// Says so where the disk that holds a folder is full, or nearly so.
+#[must_use]
+pub fn full_disk(folder: &Path) -> Option<String> {
+    full(free_kib(&output(Command::new("df").arg("-Pk").arg(folder))?)?, folder)
+}
+
+fn full(free_kib: u64, folder: &Path) -> Option<String> {
+    (free_kib < DISK_FULL_KIB).then(|| {
+        let (free, folder) = (free_kib >> 10, folder.display());
+        format!("the disk of {folder} has {free} MiB left: make room, or name a folder on another disk in CARGO_TARGET_DIR, then again")
+    })
+}
+
+/// The fourth word of the last line of `df -Pk`.
+fn free_kib(text: &str) -> Option<u64> {
+    text.lines().last()?.split_whitespace().nth(3)?.parse().ok()
+}
+
 fn provision(needs: &[Need], logs: &Path) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| !(need.there)()).collect();
     if missing.is_empty() {
@@ -151,7 +172,19 @@ fn parse_java_version(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_java_version;
+    use super::{DISK_FULL_KIB, free_kib, full, parse_java_version};
+    use std::path::Path;
+
+    #[test]
+    fn a_full_disk_is_told_of() {
+        let text =
+            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 263112772 19735556 74913684 21% /\n";
+        assert_eq!(free_kib(text), Some(74_913_684));
+        assert_eq!(free_kib("df: no such file"), None);
+        assert_eq!(full(DISK_FULL_KIB, Path::new("/target")), None);
+        let told = full(DISK_FULL_KIB - 1, Path::new("/target")).expect("it is nearly full");
+        assert!(told.contains("/target has 255 MiB left") && told.contains("CARGO_TARGET_DIR"), "{told}");
+    }
 
     #[test]
     fn java_versions_are_read() {
