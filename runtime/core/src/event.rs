@@ -72,6 +72,12 @@ const ROOM_BYTES: usize = 64 << 10;
 /// A line of memory, as processors fetch it.
 pub(crate) const LINE_BYTES: usize = 64;
 
+/// Reads a byte of every line that these lie in, wherever in its line the first of them is.
+#[inline]
+pub(crate) fn touch_lines(bytes: &[u8]) -> u8 {
+    bytes.iter().step_by(LINE_BYTES).chain(bytes.last()).fold(0, |sum, byte| sum ^ byte)
+}
+
 /// Stands as the span of a field that is absent, or further behind than a byte counts.
 const NOT_KNOWN: u8 = u8::MAX;
 
@@ -278,7 +284,7 @@ impl Event {
     /// Reads a byte of every line of memory that it takes beside itself, and gives what must not be optimised away: what is read of many
     /// events in turn is fetched for all of them at once.
     pub(crate) fn touch(&self) -> usize {
-        self.bytes.iter().step_by(LINE_BYTES).fold(0, |sum, byte| sum ^ usize::from(*byte))
+        usize::from(touch_lines(&self.bytes))
     }
 
     /// Bytes that it holds.

@@ -13,13 +13,14 @@ use super::{
     terminals::{Terminal, Terminals},
     timers::Timers,
 };
-use crate::event::LINE_BYTES;
+use crate::event::{LINE_BYTES, touch_lines};
 
 /// A wake-up that never comes.
 pub(super) const NEVER: Instant = Instant::MAX;
 
-/// State and wake-up of one (rule, terminal, key).
+/// State and wake-up of one (rule, terminal, key): one line of memory, since each is looked at by itself.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Slot {
     pub(super) rule: u16,
     changed: bool,
@@ -60,9 +61,9 @@ impl Slot {
         }
     }
 
-    /// A byte of every line of it, but of a large one only of the first.
+    /// A byte of every line of key and state, of a large one only of the first.
     fn read(&self) -> u8 {
-        self.body.iter().step_by(LINE_BYTES).take(LINES).fold(0, |sum, byte| sum ^ byte)
+        touch_lines(&self.body[..self.body.len().min(LINES * LINE_BYTES)])
     }
 
     fn live(&self) -> bool {
@@ -94,6 +95,15 @@ struct Undo {
     wake: Instant,
 }
 
+/// A stored key that the changelog must forget, with its hash; its terminal is held until then.
+#[derive(Clone, Copy)]
+struct Gone {
+    hash: u64,
+    rule: u16,
+    terminal: Terminal,
+    key_bytes: u32,
+}
+
 /// All state of a partition's rules.
 #[derive(Default)]
 pub(super) struct Keyed {
@@ -105,7 +115,9 @@ pub(super) struct Keyed {
     timers: Timers,
     pub(super) terminals: Terminals,
     changed: Vec<u32>,
-    gone: Vec<(u16, Box<str>, Box<str>)>,
+    gone: Vec<Gone>,
+    /// Their keys, one behind the other.
+    gone_keys: Vec<u8>,
     undo: Vec<Undo>,
     /// States that were replaced, one behind the other.
     old: Vec<u8>,
@@ -302,10 +314,12 @@ impl Keyed {
         let slot = &mut self.slots[number as usize];
         let hash = Self::hash(slot.rule, slot.terminal, slot.key_bytes());
         slot.used = false;
-        let (rule, terminal, stored) = (slot.rule, slot.terminal, slot.stored);
         slot.changed = false;
-        if stored {
-            self.gone.push((rule, self.terminals.name(terminal).into(), slot.key().into()));
+        let (rule, terminal) = (slot.rule, slot.terminal);
+        if slot.stored {
+            self.gone.push(Gone { hash, rule, terminal, key_bytes: slot.key_end });
+            self.gone_keys.extend_from_slice(slot.key_bytes());
+            self.terminals.hold_again(terminal);
         }
         slot.body = Vec::new();
         slot.key_end = 0;
@@ -415,13 +429,27 @@ impl Keyed {
 
     /// Gives every changed key once: `Some(slot)` to write, none to forget.
     pub(super) fn drain_changes(&mut self, mut each: impl FnMut(u16, &str, &[u8], Option<(&[u8], Instant)>)) {
-        for (rule, terminal, key) in std::mem::take(&mut self.gone) {
-            let again = self.known(rule, &terminal, &key);
-            if !again {
-                each(rule, &terminal, key.as_bytes(), None);
+        let (mut gone, mut keys) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.gone_keys));
+        let mut rest = &keys[..];
+        for group in gone.chunks(TOGETHER) {
+            let known = |sum, gone: &Gone| {
+                sum + usize::from(self.guess(gone.hash).is_some()) + self.terminals.touch(gone.terminal).len()
+            };
+            black_box(group.iter().fold(0, known));
+            for &Gone { hash, rule, terminal, key_bytes } in group {
+                let (key, others) = rest.split_at(key_bytes as usize);
+                rest = others;
+                // One that has come again meanwhile is among the changed.
+                if self.find(hash, (rule, terminal), key).is_none() {
+                    each(rule, self.terminals.name(terminal), key, None);
+                }
+                self.terminals.release(terminal);
             }
         }
-        let changed = std::mem::take(&mut self.changed);
+        gone.clear();
+        keys.clear();
+        (self.gone, self.gone_keys) = (gone, keys);
+        let mut changed = std::mem::take(&mut self.changed);
         for group in changed.chunks(TOGETHER) {
             self.touch(group.iter().copied());
             for &number in group {
@@ -434,14 +462,8 @@ impl Keyed {
                 }
             }
         }
-    }
-
-    fn known(&mut self, rule: u16, terminal: &str, key: &str) -> bool {
-        let number = self.terminals.hold(terminal.as_bytes());
-        let key = key.as_bytes();
-        let found = self.find(Self::hash(rule, number, key), (rule, number), key).is_some();
-        self.terminals.release(number);
-        found
+        changed.clear();
+        self.changed = changed;
     }
 }
 

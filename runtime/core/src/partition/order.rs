@@ -16,21 +16,22 @@ use crate::{
     stage::Stage,
 };
 
-/// An event with its place in the order.
+/// An event with its place in the order: two lines of memory, the event in the second.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Placed {
     pub(super) at: Instant,
     pub(super) time: Instant,
-    pub(super) late: bool,
     /// Ingest time less the sender's time; positive for old events.
     pub(super) delay: i64,
     pub(super) offset: i64,
     pub(super) ingest_before: Instant,
     /// What it is remembered by among those handed out, from when it is due; 0 before.
     pub(super) hash: u128,
+    pub(super) event: Event,
     /// Its terminal, as far as that could be guessed when it became due.
     pub(super) terminal: Option<Terminal>,
-    pub(super) event: Event,
+    pub(super) late: bool,
 }
 
 impl Placed {

@@ -7,7 +7,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Number of a terminal in its partition.
 pub(super) type Terminal = u32;
 
+/// Half a line of memory, so that none lies in two.
 #[derive(Debug)]
+#[repr(align(32))]
 struct Entry {
     name: Box<str>,
     references: u32,

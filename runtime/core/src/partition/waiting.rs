@@ -118,11 +118,13 @@ impl Waiting {
         self.places[place as usize].as_ref().expect("invariant: it is not handed out yet")
     }
 
-    /// Reads what the first `count` that wait hold, see `ahead`.
+    /// Reads the first `count` that wait and what they hold, see `ahead`.
     pub(super) fn touch(&self, count: usize) -> usize {
-        let coming = || self.queue.iter().take(count).map(|(_, place)| &self.placed(*place).event);
-        let sizes = coming().fold(0, |sum, event| sum + event.size());
-        coming().fold(sizes, |sum, event| sum ^ event.touch())
+        let coming = || self.queue.iter().take(count).map(|(_, place)| self.placed(*place));
+        // Both lines of a place, then what the second points to.
+        let lines = |sum: usize, placed: &Placed| sum + usize::from(placed.hash == 0) + placed.event.size();
+        let places = coming().fold(0, lines);
+        coming().fold(places, |sum, placed| sum ^ placed.event.touch())
     }
 
     /// Remembers of what is in a place its hash and the guess of its terminal.
