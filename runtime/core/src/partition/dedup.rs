@@ -142,8 +142,10 @@ impl Dedup {
     }
 
     /// Looks where all of these stand or would stand, see `ahead`.
-    pub(super) fn touch(&self, hashes: impl Iterator<Item = u128>) {
-        black_box(hashes.fold(0, |sum, hash| sum ^ self.seen.touch(&Seen::new(hash, 0))));
+    pub(super) fn touch(&self, hashes: impl Iterator<Item = u128> + Clone) {
+        let seen = || hashes.clone().map(|hash| Seen::new(hash, 0));
+        black_box(seen().fold(0, |sum, seen| sum ^ self.seen.touch(&seen)));
+        black_box(seen().fold(0, |sum, seen| sum ^ self.seen.touch_next(&seen)));
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {

@@ -28,6 +28,8 @@ pub(super) struct Slot {
     used: bool,
     pub(super) terminal: Terminal,
     generation: u32,
+    /// What it is looked up by, see [`Keyed::hash`].
+    hash: u64,
     /// Where in `body` the key ends and the state begins.
     key_end: u32,
     pub(super) wake: Instant,
@@ -79,6 +81,9 @@ const BESIDE_BYTES: usize = 8;
 
 /// More room than this is given back.
 const SPARE_BYTES_MAX: usize = 128;
+
+/// A new state grows by so much of itself, mostly: of a payment, when its host has answered.
+const GROWS_BY: usize = 4;
 
 /// The room for so many bytes of key and state.
 fn room(length: usize) -> usize {
@@ -167,8 +172,8 @@ impl Keyed {
         black_box(numbers.fold(0, |sum, number| sum ^ self.slots[number as usize].read()));
     }
 
-    /// Makes a slot with room for a state.
-    fn insert(&mut self, hash: u64, (rule, terminal): (u16, Terminal), key: &[u8], state: &[u8]) -> u32 {
+    /// Makes a slot with room for so many bytes of key and state.
+    fn insert(&mut self, hash: u64, (rule, terminal): (u16, Terminal), key: &[u8], length: usize) -> u32 {
         self.terminals.hold_again(terminal);
         if self.held.len() <= usize::from(rule) {
             self.held.resize(usize::from(rule) + 1, 0);
@@ -181,9 +186,10 @@ impl Keyed {
             used: true,
             terminal,
             generation: 0,
+            hash,
             key_end: u32::try_from(key.len()).expect("invariant: a key is part of a record"),
             wake: NEVER,
-            body: Vec::with_capacity(room(key.len() + state.len())),
+            body: Vec::with_capacity(room(length)),
         };
         slot.body.extend_from_slice(key);
         let number = match self.free.pop() {
@@ -198,10 +204,7 @@ impl Keyed {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(hash, number, |&other| {
-            let slot = &slots[other as usize];
-            Self::hash(slot.rule, slot.terminal, slot.key_bytes())
-        });
+        self.index.insert_unique(hash, number, |&other| slots[other as usize].hash);
         number
     }
 
@@ -219,7 +222,11 @@ impl Keyed {
         let number = match found {
             Some(number) => number,
             None if empty => return,
-            None => self.insert(hash, owner, key(), state.unwrap_or_default()),
+            None => {
+                let key = key();
+                let length = key.len() + state.map_or(0, <[u8]>::len);
+                self.insert(hash, owner, key, length + length / GROWS_BY)
+            }
         };
         let slot = &mut self.slots[number as usize];
         // Rules say their wake-up at every visit, mostly the one that stands: what is as it was is no change, and nothing for the changelog.
@@ -312,10 +319,9 @@ impl Keyed {
 
     fn remove(&mut self, number: u32) {
         let slot = &mut self.slots[number as usize];
-        let hash = Self::hash(slot.rule, slot.terminal, slot.key_bytes());
         slot.used = false;
         slot.changed = false;
-        let (rule, terminal) = (slot.rule, slot.terminal);
+        let (rule, terminal, hash) = (slot.rule, slot.terminal, slot.hash);
         if slot.stored {
             self.gone.push(Gone { hash, rule, terminal, key_bytes: slot.key_end });
             self.gone_keys.extend_from_slice(slot.key_bytes());
@@ -354,7 +360,7 @@ impl Keyed {
         black_box(coming.iter().fold(0, |sum, &(_, number, _)| sum ^ slots[number as usize].read()));
         for &(_, number, _) in coming {
             let slot = &slots[number as usize];
-            black_box(index.find(Self::hash(slot.rule, slot.terminal, slot.key_bytes()), |&other| other == number));
+            black_box(index.find(slot.hash, |&other| other == number));
             black_box(terminals.touch(slot.terminal));
         }
         let known = due.len();
@@ -401,7 +407,8 @@ impl Keyed {
                 None
             }
             (found, Some((state, wake))) => {
-                let slot = found.unwrap_or_else(|| self.insert(hash, (rule, number), key.as_bytes(), state));
+                let length = key.len() + state.len();
+                let slot = found.unwrap_or_else(|| self.insert(hash, (rule, number), key.as_bytes(), length));
                 self.slots[slot as usize].set_state(state);
                 self.slots[slot as usize].stored = true;
                 self.set_wake(slot, wake);

@@ -2,8 +2,6 @@
 //! out what they decided. A flush in which anything faults is taken back and run again one moment at a time, so that what a fault does
 //! never depends on what it shared a call with.
 
-use std::collections::VecDeque;
-
 use tillwatch_wit::contract::{Batch, Change, Instant, Scope, Trigger, Wake};
 use tillwatch_wit::table::FieldId;
 
@@ -193,6 +191,7 @@ impl Partition {
         let key = self.keyed.slot(slot).key().into();
         self.keyed.terminals.hold_again(terminal);
         self.keyed.fire(slot);
+        let (events, queue) = self.spare.pop().unwrap_or_default();
         self.pend(
             Moment {
                 at,
@@ -201,8 +200,8 @@ impl Partition {
                 offset: None,
                 terminal,
                 timer: Some((slot, rule, key)),
-                events: Vec::new(),
-                queue: VecDeque::new(),
+                events,
+                queue,
                 prelude: Vec::new(),
                 outputs: Vec::new(),
             },

@@ -126,6 +126,14 @@ impl SeenSet {
         self.lines[self.home(seen)].0[0].bucket
     }
 
+    /// Reads the line that a hash is looked for in next, where that line is full; for those whose lines were read.
+    pub(super) fn touch_next(&self, seen: &Seen) -> u32 {
+        let home = self.home(seen);
+        // No branch: every third line is full, and a wrong guess costs what is to be gained.
+        let next = home + usize::from(self.lines[home].is_full());
+        self.lines[if next == self.lines.len() { 0 } else { next }].0[0].bucket
+    }
+
     /// Puts a hash in, unless it is there: gives the one that is.
     pub(super) fn insert(&mut self, seen: Seen) -> Option<&mut Seen> {
         if self.len >= self.lines.len() * TAKEN_MAX {
