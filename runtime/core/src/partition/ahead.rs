@@ -17,10 +17,10 @@ use super::{
 use crate::event::Event;
 
 /// Records that are taken in together: few enough for what they make due to stay near until it is handed out.
-pub(super) const RECORDS: usize = 64;
+pub(super) const RECORDS: usize = 128;
 
 /// Events or visits whose places are looked at together.
-pub(super) const TOGETHER: usize = 32;
+pub(super) const TOGETHER: usize = 64;
 
 /// What a group of events will look for.
 #[derive(Default)]
