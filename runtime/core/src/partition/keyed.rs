@@ -37,6 +37,8 @@ pub(super) struct Slot {
     body: Vec<u8>,
 }
 
+const _: () = assert!(size_of::<Slot>() == LINE_BYTES);
+
 impl Slot {
     pub(super) fn key(&self) -> &str {
         std::str::from_utf8(self.key_bytes()).expect("invariant: the key came in as text")
@@ -82,8 +84,8 @@ const BESIDE_BYTES: usize = 8;
 /// More room than this is given back.
 const SPARE_BYTES_MAX: usize = 128;
 
-/// A new state grows by so much of itself, mostly: of a payment, when its host has answered.
-const GROWS_BY: usize = 4;
+/// A new state has room for this part of itself more: a payment's grows when its host answers, and stays where it is.
+const GROWTH_DIVISOR: usize = 4;
 
 /// The room for so many bytes of key and state.
 fn room(length: usize) -> usize {
@@ -225,7 +227,7 @@ impl Keyed {
             None => {
                 let key = key();
                 let length = key.len() + state.map_or(0, <[u8]>::len);
-                self.insert(hash, owner, key, length + length / GROWS_BY)
+                self.insert(hash, owner, key, length + length / GROWTH_DIVISOR)
             }
         };
         let slot = &mut self.slots[number as usize];
@@ -477,4 +479,51 @@ impl Keyed {
 fn wanted(slots: &[Slot], deadline: Instant, slot: u32, generation: u32) -> bool {
     let slot = &slots[slot as usize];
     slot.used && slot.generation == generation && slot.wake == deadline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Told = Vec<(String, Vec<u8>, Option<Vec<u8>>)>;
+
+    fn put(keyed: &mut Keyed, terminal: Terminal, key: &[u8], state: &[u8]) {
+        let (hash, owner) = (Keyed::hash(0, terminal, key), (0, terminal));
+        let found = keyed.find(hash, owner, key);
+        keyed.apply(found, (hash, owner), || key, Some(state), None);
+        keyed.settle();
+    }
+
+    fn told(keyed: &mut Keyed) -> Told {
+        let mut told = Told::new();
+        keyed.drain_changes(|_, terminal, key, slot| {
+            told.push((terminal.to_owned(), key.to_vec(), slot.map(|(state, _)| state.to_vec())));
+        });
+        told
+    }
+
+    #[test]
+    fn a_key_that_goes_is_told_once_with_its_terminal_and_not_where_it_comes_again() {
+        let mut keyed = Keyed::default();
+        let terminal = keyed.terminals.hold(b"T1");
+        put(&mut keyed, terminal, b"a", b"1");
+        put(&mut keyed, terminal, b"b", b"1");
+        put(&mut keyed, terminal, b"never stored", b"1");
+        put(&mut keyed, terminal, b"never stored", b"");
+        let text = "T1".to_owned();
+        let both = [b"a", b"b"].map(|key| (text.clone(), key.to_vec(), Some(b"1".to_vec())));
+        assert_eq!(told(&mut keyed), both);
+        for key in [b"a", b"b"] {
+            put(&mut keyed, terminal, key, b"");
+        }
+        put(&mut keyed, terminal, b"a", b"2");
+        let expected = [(text.clone(), b"b".to_vec(), None), (text.clone(), b"a".to_vec(), Some(b"2".to_vec()))];
+        assert_eq!(told(&mut keyed), expected);
+        assert_eq!(told(&mut keyed), []);
+        // Only what must be told holds the terminal now, and then nothing.
+        put(&mut keyed, terminal, b"a", b"");
+        keyed.terminals.release(terminal);
+        assert_eq!(told(&mut keyed), [(text, b"a".to_vec(), None)]);
+        assert_eq!(keyed.terminals.hold(b"T2"), terminal, "its number is free");
+    }
 }

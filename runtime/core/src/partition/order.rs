@@ -9,7 +9,7 @@ use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::{moment::Moment, terminals::Terminal, waiting::Waiting};
 use crate::{
-    event::Event,
+    event::{Event, LINE_BYTES},
     limits::Limits,
     log::{Position, Tick},
     output::DeadLetter,
@@ -33,6 +33,8 @@ pub(super) struct Placed {
     pub(super) terminal: Option<Terminal>,
     pub(super) late: bool,
 }
+
+const _: () = assert!(size_of::<Option<Placed>>() == 2 * LINE_BYTES);
 
 impl Placed {
     /// Source and id, as bytes: their order is that of the texts, which needs no second look for UTF-8.

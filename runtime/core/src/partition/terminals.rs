@@ -4,6 +4,8 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::event::LINE_BYTES;
+
 /// Number of a terminal in its partition.
 pub(super) type Terminal = u32;
 
@@ -16,6 +18,8 @@ struct Entry {
     /// The flush in which it is pending.
     pending: u64,
 }
+
+const _: () = assert!(size_of::<Entry>() == LINE_BYTES / 2);
 
 /// The table.
 #[derive(Debug, Default)]
