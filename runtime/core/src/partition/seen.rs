@@ -130,8 +130,8 @@ impl SeenSet {
     pub(super) fn touch_next(&self, seen: &Seen) -> u32 {
         let home = self.home(seen);
         // No branch: every third line is full, and a wrong guess costs what is to be gained.
-        let next = home + usize::from(self.lines[home].is_full());
-        self.lines[if next == self.lines.len() { 0 } else { next }].0[0].bucket
+        let next = [home, self.after(home)][usize::from(self.lines[home].is_full())];
+        self.lines[next].0[0].bucket
     }
 
     /// Puts a hash in, unless it is there: gives the one that is.
