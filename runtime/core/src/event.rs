@@ -10,6 +10,8 @@ use tillwatch_wit::{
     table::{ENVELOPE, FieldId, TypeId},
 };
 
+use crate::line::fetch_bytes;
+
 /// A field and its place in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
@@ -68,15 +70,6 @@ pub struct EventBuilder {
 
 /// Of the room that a large event took no more is kept for the next one.
 const ROOM_BYTES: usize = 64 << 10;
-
-/// A line of memory, as processors fetch it.
-pub(crate) const LINE_BYTES: usize = 64;
-
-/// Reads a byte of every line that these lie in, wherever in its line the first of them is.
-#[inline]
-pub(crate) fn touch_lines(bytes: &[u8]) -> u8 {
-    bytes.iter().step_by(LINE_BYTES).chain(bytes.last()).fold(0, |sum, byte| sum ^ byte)
-}
 
 /// Stands as the span of a field that is absent, or further behind than a byte counts.
 const NOT_KNOWN: u8 = u8::MAX;
@@ -281,10 +274,9 @@ impl Event {
             .then_with(|| self.fields().cmp(other.fields()))
     }
 
-    /// Reads a byte of every line of memory that it takes beside itself, and gives what must not be optimised away: what is read of many
-    /// events in turn is fetched for all of them at once.
-    pub(crate) fn touch(&self) -> usize {
-        usize::from(touch_lines(&self.bytes))
+    /// Fetches what it holds beside itself.
+    pub(crate) fn fetch(&self) {
+        fetch_bytes(&self.bytes);
     }
 
     /// Bytes that it holds.

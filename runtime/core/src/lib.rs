@@ -7,6 +7,7 @@
 pub mod cloudevents;
 pub mod event;
 pub mod limits;
+mod line;
 pub mod log;
 pub mod output;
 pub mod partition;

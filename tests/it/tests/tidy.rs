@@ -15,7 +15,7 @@ const FILE_LINES_MAX: usize = 600;
 const CRATE_DOC_LINES: std::ops::RangeInclusive<usize> = 3..=15;
 
 /// All that the core may depend on: nothing that does I/O, reads a clock, logs or is asynchronous.
-const CORE: [&str; 11] = [
+const CORE: [&str; 12] = [
     "base64",
     "ciborium",
     "ciborium-ll",
@@ -23,6 +23,7 @@ const CORE: [&str; 11] = [
     "jiff",
     "memchr",
     "postcard",
+    "prefetch-index",
     "serde",
     "serde_json",
     "tillwatch-wit",

@@ -5,8 +5,6 @@
 //! So each kind of place is read for all events of a group before any of them is handed out. Owns no decision: without it everything is
 //! the same, and slower (ADR 0019).
 
-use std::hint::black_box;
-
 use tillwatch_wit::table::FieldId;
 
 use super::{
@@ -14,7 +12,6 @@ use super::{
     order::{Order, Ready},
     terminals::{Terminal, Terminals},
 };
-use crate::event::Event;
 
 /// Records that are taken in together: few enough for what they make due to stay near until it is handed out.
 pub(super) const RECORDS: usize = 128;
@@ -31,14 +28,14 @@ pub(super) struct Ahead {
     terminals: Vec<Option<Terminal>>,
 }
 
-/// Reads what the events hold that the next records will make due.
-pub(super) fn touch_waiting(order: &Order) {
-    black_box(order.waiting.touch(RECORDS));
+/// Fetches what the events hold that the next records will make due.
+pub(super) fn fetch_waiting(order: &Order) {
+    order.waiting.fetch(RECORDS);
 }
 
 impl Partition {
-    /// Looks where the events to be handed out next will look.
-    pub(super) fn touch_ready(&mut self) {
+    /// Fetches what the events to be handed out next will look at.
+    pub(super) fn fetch_ready(&mut self) {
         let Ahead { mut places, mut hashes, mut terminals } = std::mem::take(&mut self.scratch.ahead);
         places.clear();
         let events = self.order.ready.iter().take(TOGETHER).filter_map(|ready| match ready {
@@ -46,31 +43,29 @@ impl Partition {
             _ => None,
         });
         places.extend(events);
-        self.touched = places.len().max(1);
-        let event = |place: &u32| &self.order.waiting.placed(*place).event;
+        self.fetched = places.len().max(1);
         let known = &self.keyed.terminals;
-        // What is computed is computed first: a processor looks ahead over a few dozen instructions, and no further.
+        // What is computed is computed first, and the lines are asked for one behind the other (ADR 0032).
         hashes.clear();
-        let hash = |event: &Event| (dedup::hash(event), Terminals::hash(event.piece(FieldId::PARTITIONKEY)));
-        hashes.extend(places.iter().map(|place| hash(event(place))));
-        self.dedup.touch(hashes.iter().map(|(hash, _)| *hash));
+        hashes.extend(places.iter().map(|place| {
+            let event = &self.order.waiting.placed(*place).event;
+            (dedup::hash(event), Terminals::hash(event.piece(FieldId::PARTITIONKEY)))
+        }));
+        hashes.iter().for_each(|(hash, _)| self.dedup.fetch(*hash));
         terminals.clear();
         terminals.extend(hashes.iter().map(|(_, name)| known.guess(*name)));
-        let length = |sum, terminal: &Terminal| sum + known.touch(*terminal).len();
-        black_box(terminals.iter().flatten().fold(0, length));
-        let first =
-            |sum, terminal: &Terminal| sum + known.touch(*terminal).first().map_or(0, |byte| usize::from(*byte));
-        black_box(terminals.iter().flatten().fold(0, first));
+        terminals.iter().flatten().for_each(|terminal| known.fetch(*terminal));
+        terminals.iter().flatten().for_each(|terminal| known.fetch_name(*terminal));
         for ((place, (hash, _)), terminal) in places.iter().zip(&hashes).zip(&terminals) {
             self.order.waiting.remember(*place, *hash, *terminal);
         }
         self.scratch.ahead = Ahead { places, hashes, terminals };
     }
 
-    /// Looks where keys of these hashes probably are.
-    pub(super) fn touch_slots(&self, hashes: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
+    /// Fetches where keys of these hashes probably are.
+    pub(super) fn fetch_slots(&self, hashes: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
         slots.clear();
         slots.extend(hashes.filter_map(|hash| self.keyed.guess(hash)));
-        self.keyed.touch(slots.iter().copied());
+        self.keyed.fetch(slots.iter().copied());
     }
 }

@@ -1,7 +1,7 @@
 //! Duplicates: which (terminal, source, id) were handed out within the window. Kept by minute-like buckets, so that the changelog gets
 //! records of many hashes and forgets them together.
 
-use std::{collections::BTreeMap, hint::black_box};
+use std::collections::BTreeMap;
 
 use tillwatch_wit::{contract::Instant, mask, table::FieldId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -141,11 +141,9 @@ impl Dedup {
         true
     }
 
-    /// Looks where all of these stand or would stand, see `ahead`.
-    pub(super) fn touch(&self, hashes: impl Iterator<Item = u128> + Clone) {
-        let seen = || hashes.clone().map(|hash| Seen::new(hash, 0));
-        black_box(seen().fold(0, |sum, seen| sum ^ self.seen.touch(&seen)));
-        black_box(seen().fold(0, |sum, seen| sum ^ self.seen.touch_next(&seen)));
+    /// Fetches what a hash is looked for in, see `ahead`.
+    pub(super) fn fetch(&self, hash: u128) {
+        self.seen.fetch(&Seen::new(hash, 0));
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
@@ -167,7 +165,7 @@ impl Dedup {
     /// Forgets hashes of a bucket, unless they were seen in a later one again.
     fn forget(&mut self, hashes: &[u128], bucket: i64) {
         for group in hashes.chunks(TOGETHER) {
-            self.touch(group.iter().copied());
+            group.iter().for_each(|hash| self.fetch(*hash));
             group.iter().for_each(|hash| self.seen.remove(Seen::new(*hash, bucket)));
         }
     }
@@ -212,7 +210,7 @@ impl Dedup {
     /// Puts in a changelog record; a tombstone forgets nothing by itself, since what it forgot is out of the window or out of room.
     pub(super) fn load(&mut self, bucket: i64, record: u32, hashes: &[u128]) {
         for group in hashes.chunks(TOGETHER) {
-            self.touch(group.iter().copied());
+            group.iter().for_each(|hash| self.fetch(*hash));
             group.iter().for_each(|hash| self.insert(*hash, bucket));
         }
         let content = self.buckets.entry(bucket).or_default();

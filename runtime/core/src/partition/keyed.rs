@@ -13,7 +13,7 @@ use super::{
     terminals::{Terminal, Terminals},
     timers::Timers,
 };
-use crate::event::{LINE_BYTES, touch_lines};
+use crate::line::{LINE_BYTES, fetch, fetch_bytes};
 
 /// A wake-up that never comes.
 pub(super) const NEVER: Instant = Instant::MAX;
@@ -65,9 +65,9 @@ impl Slot {
         }
     }
 
-    /// A byte of every line of key and state, of a large one only of the first.
-    fn read(&self) -> u8 {
-        touch_lines(&self.body[..self.body.len().min(LINES * LINE_BYTES)])
+    /// Fetches key and state, of a large one only the first lines.
+    fn fetch(&self) {
+        fetch_bytes(&self.body[..self.body.len().min(LINES * LINE_BYTES)]);
     }
 
     fn live(&self) -> bool {
@@ -168,10 +168,10 @@ impl Keyed {
         self.index.find(hash, |_| true).copied()
     }
 
-    /// Reads slots, then what they hold, see `ahead`.
-    pub(super) fn touch(&self, numbers: impl Iterator<Item = u32> + Clone) {
-        black_box(numbers.clone().fold(0, |sum, number| sum + self.slots[number as usize].body.len()));
-        black_box(numbers.fold(0, |sum, number| sum ^ self.slots[number as usize].read()));
+    /// Fetches slots, then what they hold, see `ahead`.
+    pub(super) fn fetch(&self, numbers: impl Iterator<Item = u32> + Clone) {
+        numbers.clone().for_each(|number| fetch(&self.slots, number as usize));
+        numbers.for_each(|number| self.slot(number).fetch());
     }
 
     /// Makes a slot with room for so many bytes of key and state.
@@ -359,11 +359,12 @@ impl Keyed {
             return None;
         }
         let coming = timers.coming();
-        black_box(coming.iter().fold(0, |sum, &(_, number, _)| sum ^ slots[number as usize].read()));
+        coming.iter().for_each(|&(_, number, _)| fetch(slots, number as usize));
         for &(_, number, _) in coming {
             let slot = &slots[number as usize];
+            slot.fetch();
+            terminals.fetch(slot.terminal);
             black_box(index.find(slot.hash, |&other| other == number));
-            black_box(terminals.touch(slot.terminal));
         }
         let known = due.len();
         while let Some((slot, generation)) = timers.take(*due_at) {
@@ -441,10 +442,10 @@ impl Keyed {
         let (mut gone, mut keys) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.gone_keys));
         let mut rest = &keys[..];
         for group in gone.chunks(TOGETHER) {
-            let known = |sum, gone: &Gone| {
-                sum + usize::from(self.guess(gone.hash).is_some()) + self.terminals.touch(gone.terminal).len()
-            };
-            black_box(group.iter().fold(0, known));
+            for gone in group {
+                self.terminals.fetch(gone.terminal);
+                black_box(self.guess(gone.hash));
+            }
             for &Gone { hash, rule, terminal, key_bytes } in group {
                 let (key, others) = rest.split_at(key_bytes as usize);
                 rest = others;
@@ -460,7 +461,7 @@ impl Keyed {
         (self.gone, self.gone_keys) = (gone, keys);
         let mut changed = std::mem::take(&mut self.changed);
         for group in changed.chunks(TOGETHER) {
-            self.touch(group.iter().copied());
+            self.fetch(group.iter().copied());
             for &number in group {
                 let slot = &mut self.slots[number as usize];
                 if slot.used && slot.changed {

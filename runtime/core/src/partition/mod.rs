@@ -168,8 +168,8 @@ pub struct Partition {
     cautious: (Instant, bool),
     emitted: Vec<(Place, Vec<Output>)>,
     scratch: Scratch,
-    /// How many of the events that are due next have been touched.
-    touched: usize,
+    /// How many of the events that are due next have been fetched.
+    fetched: usize,
     /// State of rules that are not loaded, by changelog key: it stays in the changelog for their return.
     orphans: BTreeMap<Vec<u8>, Vec<u8>>,
     /// State whose format its rule no longer writes, until [`Partition::resume`]: (slot, version).
@@ -219,7 +219,7 @@ impl Partition {
             cautious: (Instant::MIN, false),
             emitted: Vec::new(),
             scratch,
-            touched: 0,
+            fetched: 0,
             orphans: BTreeMap::new(),
             migrating: BTreeMap::new(),
             meta_written: false,
@@ -241,7 +241,7 @@ impl Partition {
     ) -> Result<(), Stalled> {
         let mut records = batch.drain(..);
         loop {
-            ahead::touch_waiting(&self.order);
+            ahead::fetch_waiting(&self.order);
             for record in records.by_ref().take(ahead::RECORDS) {
                 self.take_in(record);
             }

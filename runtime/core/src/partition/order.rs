@@ -9,8 +9,9 @@ use tillwatch_wit::{contract::Instant, table::FieldId};
 
 use super::{moment::Moment, terminals::Terminal, waiting::Waiting};
 use crate::{
-    event::{Event, LINE_BYTES},
+    event::Event,
     limits::Limits,
+    line::LINE_BYTES,
     log::{Position, Tick},
     output::DeadLetter,
     stage::Stage,

@@ -91,10 +91,10 @@ impl Partition {
     }
 
     fn take_ready(&mut self, rules: &mut dyn Rules) -> Result<(), Stalled> {
-        if self.touched == 0 {
-            self.touch_ready();
+        if self.fetched == 0 {
+            self.fetch_ready();
         }
-        self.touched = self.touched.saturating_sub(1);
+        self.fetched = self.fetched.saturating_sub(1);
         let solitary = match self.order.ready.front() {
             Some(&Ready::Event { place, .. }) => self.speaks_up(self.order.waiting.placed(place)),
             Some(Ready::Sight { .. }) => true,
@@ -351,7 +351,7 @@ impl Partition {
             }
         }
         for group in scratch.wave.chunks_mut(TOGETHER) {
-            self.touch_slots(group.iter().map(|visiting| visiting.hash), &mut scratch.slots);
+            self.fetch_slots(group.iter().map(|visiting| visiting.hash), &mut scratch.slots);
             for visiting in group {
                 let (moment, coming) = (&moments[visiting.moment], visiting.coming);
                 let rule = &self.routes.rules[coming.rule as usize];

@@ -4,6 +4,8 @@
 //! line, for the look and for what is put in. A general table asks for a second one, and stores into it are waited for (ADR 0030).
 //! Owns no time and no order; which buckets there are is `dedup`'s.
 
+use crate::line::fetch;
+
 /// A hash that is remembered, and its bucket, in 16 bytes: 96 bits of the hash, which are as good against chance among the millions of a window, and
 /// the bucket's number as far as the window makes it known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,17 +123,12 @@ impl SeenSet {
         }
     }
 
-    /// Reads the line that a hash belongs into, and decides nothing, see `ahead`.
-    pub(super) fn touch(&self, seen: &Seen) -> u32 {
-        self.lines[self.home(seen)].0[0].bucket
-    }
-
-    /// Reads the line that a hash is looked for in next, where that line is full; for those whose lines were read.
-    pub(super) fn touch_next(&self, seen: &Seen) -> u32 {
+    /// Fetches the line that a hash belongs into and the one behind it, which is looked at where the first is full: asking for it costs less
+    /// than finding out.
+    pub(super) fn fetch(&self, seen: &Seen) {
         let home = self.home(seen);
-        // No branch: every third line is full, and a wrong guess costs what is to be gained.
-        let next = [home, self.after(home)][usize::from(self.lines[home].is_full())];
-        self.lines[next].0[0].bucket
+        fetch(&self.lines, home);
+        fetch(&self.lines, self.after(home));
     }
 
     /// Puts a hash in, unless it is there: gives the one that is.
@@ -288,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_line() {
-        assert_eq!(size_of::<Line>(), crate::event::LINE_BYTES);
-        assert_eq!(align_of::<Line>(), crate::event::LINE_BYTES);
+        assert_eq!(size_of::<Line>(), crate::line::LINE_BYTES);
+        assert_eq!(align_of::<Line>(), crate::line::LINE_BYTES);
     }
 }

@@ -4,7 +4,7 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::event::LINE_BYTES;
+use crate::line::{LINE_BYTES, fetch};
 
 /// Number of a terminal in its partition.
 pub(super) type Terminal = u32;
@@ -68,9 +68,14 @@ impl Terminals {
         self.index.find(hash, |_| true).copied()
     }
 
-    /// Reads the entry, and gives the address of its name.
-    pub(super) fn touch(&self, terminal: Terminal) -> &[u8] {
-        self.entries[terminal as usize].name.as_bytes()
+    /// Fetches the entry.
+    pub(super) fn fetch(&self, terminal: Terminal) {
+        fetch(&self.entries, terminal as usize);
+    }
+
+    /// Fetches the name; of a number whose entry was fetched.
+    pub(super) fn fetch_name(&self, terminal: Terminal) {
+        fetch(self.name(terminal).as_bytes(), 0);
     }
 
     /// As [`Terminals::hold`], quicker where the guess was right.

@@ -14,6 +14,7 @@ use super::{
     order::{Placed, Ready},
     terminals::Terminal,
 };
+use crate::line::fetch;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -118,13 +119,12 @@ impl Waiting {
         self.places[place as usize].as_ref().expect("invariant: it is not handed out yet")
     }
 
-    /// Reads the first `count` that wait and what they hold, see `ahead`.
-    pub(super) fn touch(&self, count: usize) -> usize {
-        let coming = || self.queue.iter().take(count).map(|(_, place)| self.placed(*place));
-        // Both lines of a place, then what the second points to.
-        let lines = |sum: usize, placed: &Placed| sum + usize::from(placed.hash == 0) + placed.event.size();
-        let places = coming().fold(0, lines);
-        coming().fold(places, |sum, placed| sum ^ placed.event.touch())
+    /// Fetches the first `count` that wait and what they hold, see `ahead`.
+    pub(super) fn fetch(&self, count: usize) {
+        let coming = || self.queue.iter().take(count).map(|(_, place)| *place);
+        coming().for_each(|place| fetch(&self.places, place as usize));
+        // The event is in the second line of its place, and is waited for here.
+        coming().for_each(|place| self.placed(place).event.fetch());
     }
 
     /// Remembers of what is in a place its hash and the guess of its terminal.
