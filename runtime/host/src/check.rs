@@ -2,11 +2,10 @@
 //!
 //! Owns no wasm. A broken shape cannot be put down to one visit; everything else is a fault of the visit that did it.
 
-use tillwatch_core::rules::{Action, Details, Evidence, Fault, Incident, Value};
+use tillwatch_core::rules::{Action, Change, Details, Evidence, Fault, Incident, Value};
 
-use crate::bindings::Verdicts;
-use crate::bindings::tillwatch::rule::types::Change;
 use crate::limits::Limits;
+use crate::lists::Verdicts;
 
 /// Bytes of a fault's reason; longer ones are cut.
 const REASON_BYTES_MAX: usize = 512;
@@ -32,14 +31,12 @@ pub(crate) fn fault(code: &'static str, reason: &str) -> Fault {
 
 /// Whether an answer has the shape that the contract asks for; what is wrong, if not.
 pub(crate) fn shape(answer: &Verdicts, visits: usize) -> Result<(), String> {
-    if answer.verdicts.len() != visits {
-        return Err(format!("{} verdicts for {visits} visits", answer.verdicts.len()));
+    let verdicts = &answer.verdicts.0;
+    if verdicts.len() != visits {
+        return Err(format!("{} verdicts for {visits} visits", verdicts.len()));
     }
-    let put: u64 = answer
-        .verdicts
-        .iter()
-        .map(|verdict| if let Change::Put(bytes) = verdict.state { u64::from(bytes) } else { 0 })
-        .sum();
+    let put: u64 =
+        verdicts.iter().map(|verdict| if let Change::Put(bytes) = verdict.state { u64::from(bytes) } else { 0 }).sum();
     if put != answer.states.len() as u64 {
         return Err(format!("the states have {} bytes, the verdicts say {put}", answer.states.len()));
     }

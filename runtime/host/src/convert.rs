@@ -1,17 +1,9 @@
-//! From the generated types to the contract's, by moving; the way there borrows.
+//! From the generated types to the contract's, by moving. Visits and verdicts are not among them, see `lists`.
 
 use tillwatch_wit::contract as c;
 
 use crate::bindings as b;
 use crate::bindings::tillwatch::rule::types as w;
-
-pub(crate) fn visit(visit: &c::Visit) -> w::Visit {
-    let trigger = match visit.trigger {
-        c::Trigger::Timer => w::Trigger::Timer,
-        c::Trigger::Event(index) => w::Trigger::Event(index),
-    };
-    w::Visit { at: visit.at, time: visit.time, late: visit.late, trigger }
-}
 
 pub(crate) fn descriptor(descriptor: b::Descriptor) -> c::Descriptor {
     let key = match descriptor.key {
@@ -32,23 +24,6 @@ pub(crate) fn descriptor(descriptor: b::Descriptor) -> c::Descriptor {
         events: descriptor.events,
         fields: descriptor.fields,
         capabilities: descriptor.capabilities,
-    }
-}
-
-pub(crate) fn wake(wake: w::Wake) -> c::Wake {
-    match wake {
-        w::Wake::Keep => c::Wake::Keep,
-        w::Wake::At(at) => c::Wake::At(at),
-        w::Wake::Never => c::Wake::Never,
-    }
-}
-
-pub(crate) fn change(change: w::Change) -> c::Change {
-    match change {
-        w::Change::Keep => c::Change::Keep,
-        w::Change::Put(bytes) => c::Change::Put(bytes),
-        w::Change::Clear => c::Change::Clear,
-        w::Change::Fail(reason) => c::Change::Fail(reason),
     }
 }
 

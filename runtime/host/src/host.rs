@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use tillwatch_core::rules::{Answer, Batch, Change, Descriptor, Fault, RuleIndex, Rules, Stalled, Verdict, Wake};
 
-use crate::bindings::Verdicts;
-use crate::bindings::tillwatch::rule::types::Visit;
 use crate::check::{self, fault};
 use crate::convert;
 use crate::counters::Counters;
 use crate::instance::{Failure, Instance, output_max};
 use crate::limits::Limits;
+use crate::lists::Verdicts;
 use crate::load::{LoadError, Loaded, configured, refused};
 
 /// Part of a visit's fuel that a call in a used instance gets.
@@ -41,7 +40,6 @@ pub struct Host {
     descriptors: Vec<Descriptor>,
     counters: Vec<Counters>,
     on_stall: Option<StallHook>,
-    visits: Vec<Visit>,
     single: Batch,
 }
 
@@ -76,7 +74,6 @@ impl Host {
             descriptors: rules.iter().map(|loaded| loaded.descriptor().clone()).collect(),
             counters: vec![Counters::default(); rules.len()],
             on_stall: None,
-            visits: Vec::new(),
             single: Batch::default(),
         })
     }
@@ -135,18 +132,13 @@ impl Host {
     }
 
     fn process_batch(&mut self, rule: RuleIndex, run: Run, batch: &Batch) -> Result<Result<Verdicts, Fault>, Stalled> {
-        let mut visits = std::mem::take(&mut self.visits);
-        visits.clear();
-        visits.extend(batch.visits.iter().map(convert::visit));
-        let answer = self.call(rule, run, |instance, fuel, limits| {
-            let answer = instance.process(fuel, limits, &visits, &batch.ends, &batch.bytes)?;
-            match check::shape(&answer, visits.len()) {
+        self.call(rule, run, |instance, fuel, limits| {
+            let answer = instance.process(fuel, limits, batch)?;
+            match check::shape(&answer, batch.visits.len()) {
                 Ok(()) => Ok(answer),
                 Err(problem) => Err(Failure::Fault(fault("bad-output", &problem))),
             }
-        });
-        self.visits = visits;
-        answer
+        })
     }
 
     /// Takes an answer of the right shape into `answer`, visit by visit, the first of them being `first`. False, and nothing taken, where
@@ -161,7 +153,7 @@ impl Host {
         let faults_before = answer.faults.len();
         let mut state_at = 0;
         let mut actions = given.actions.into_iter().peekable();
-        for (visit, verdict) in (0_u32..).zip(given.verdicts) {
+        for (visit, Verdict { state, wake }) in (0_u32..).zip(given.verdicts.0) {
             let actions_from = answer.verdicts.actions.len();
             // Looked at where it lies: most visits have none, and an action is large.
             while actions.peek().is_some_and(|(of, _)| *of == visit)
@@ -171,7 +163,6 @@ impl Host {
                 bytes += check::action_bytes(&action);
                 answer.verdicts.actions.push((first + visit, action));
             }
-            let state = convert::change(verdict.state);
             let state_bytes = if let Change::Put(put) = state { put as usize } else { 0 };
             let checked = match &state {
                 Change::Fail(reason) => {
@@ -184,7 +175,7 @@ impl Host {
             match checked.and_then(|()| check::actions(visit_actions, limits, &loaded.capabilities)) {
                 Ok(()) => {
                     state_at += state_bytes;
-                    answer.verdicts.verdicts.push(Verdict { state, wake: convert::wake(verdict.wake) });
+                    answer.verdicts.verdicts.push(Verdict { state, wake });
                 }
                 Err(fault) => {
                     states.drain(state_at..state_at + state_bytes);

@@ -2,16 +2,16 @@
 //!
 //! Owns the allowances of a call and what a failed one is called. Owns no retries.
 
-use tillwatch_core::rules::{Descriptor, Fault};
+use tillwatch_core::rules::{Batch, Descriptor, Fault};
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use crate::bindings::tillwatch::rule::types::{Batch, Visit};
-use crate::bindings::{Rule, RulePre, Verdicts};
+use crate::bindings::{Rule, RulePre};
 use crate::check::fault;
 use crate::convert;
 use crate::engine::EPOCH_TICK_MS;
 use crate::limits::Limits;
+use crate::lists::{self, Process, Verdicts, Visits};
 use crate::wasi::State;
 
 /// What the host may allocate for one answer is a multiple of what it may hold, since Rust's types are larger than what they say. The
@@ -41,6 +41,7 @@ impl Failure {
 pub(crate) struct Instance {
     store: Store<State>,
     rule: Rule,
+    process: Process,
     /// Memory when the instance was new, bytes.
     bytes_at_start: usize,
 }
@@ -52,10 +53,14 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output_bytes_max.saturating_mul(LIFT_FACTOR).saturating_add(LIFT_BYTES));
         prepare(&mut store, limits.fuel_load, limits);
-        let made = component.instantiate(&mut store);
-        let rule = made.map_err(|error| failure(&error, &store, limits.fuel_load, limits))?;
+        let made = component.instance_pre().instantiate(&mut store).and_then(|instance| {
+            let rule = Rule::new(&mut store, &instance)?;
+            let process = Process::of(&instance, &mut store)?;
+            Ok((rule, process))
+        });
+        let (rule, process) = made.map_err(|error| failure(&error, &store, limits.fuel_load, limits))?;
         let bytes_at_start = store.data().memory.bytes();
-        Ok(Self { store, rule, bytes_at_start })
+        Ok(Self { store, rule, process, bytes_at_start })
     }
 
     /// A new instance with these settings. The inner error is the rule's own message.
@@ -65,24 +70,25 @@ impl Instance {
         settings: &str,
     ) -> Result<Result<Self, String>, Failure> {
         let mut instance = Self::new(component, limits)?;
-        let verdict = instance.call(limits.fuel_load, limits, |rule, store| rule.call_configure(store, settings))?;
+        let verdict = instance
+            .call(limits.fuel_load, limits, |instance| instance.rule.call_configure(&mut instance.store, settings))?;
         instance.bytes_at_start = instance.store.data().memory.bytes();
         Ok(verdict.map(|()| instance))
     }
 
     pub(crate) fn describe(&mut self, limits: &Limits) -> Result<Descriptor, Failure> {
-        self.call(limits.fuel_load, limits, |rule, store| rule.call_describe(store)).map(convert::descriptor)
+        self.call(limits.fuel_load, limits, |instance| instance.rule.call_describe(&mut instance.store))
+            .map(convert::descriptor)
     }
 
     pub(crate) fn process(
         &mut self,
         fuel: u64,
         limits: &Limits,
-        visits: &[Visit],
-        ends: &[u32],
-        bytes: &[u8],
+        Batch { visits, ends, bytes }: &Batch,
     ) -> Result<Verdicts, Failure> {
-        self.call(fuel, limits, |rule, store| rule.call_process(store, Batch { visits, ends, bytes }))
+        let batch = lists::Batch { visits: Visits(visits), ends, bytes };
+        self.call(fuel, limits, |instance| instance.process.call(&mut instance.store, batch))
     }
 
     pub(crate) fn migrate(
@@ -92,7 +98,7 @@ impl Instance {
         version: u32,
         state: &[u8],
     ) -> Result<Result<Vec<u8>, String>, Failure> {
-        self.call(fuel, limits, |rule, store| rule.call_migrate(store, version, state))
+        self.call(fuel, limits, |instance| instance.rule.call_migrate(&mut instance.store, version, state))
     }
 
     /// Fuel left of the last call's.
@@ -109,10 +115,10 @@ impl Instance {
         &mut self,
         fuel: u64,
         limits: &Limits,
-        call: impl FnOnce(&Rule, &mut Store<State>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         prepare(&mut self.store, fuel, limits);
-        call(&self.rule, &mut self.store).map_err(|error| failure(&error, &self.store, fuel, limits))
+        call(self).map_err(|error| failure(&error, &self.store, fuel, limits))
     }
 }
 

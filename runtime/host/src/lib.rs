@@ -15,6 +15,7 @@ mod engine;
 mod host;
 mod instance;
 mod limits;
+mod lists;
 mod load;
 mod memory;
 mod probe;
