@@ -3,6 +3,7 @@
 mod on_kafka {
     mod admin;
     mod cover;
+    mod large;
     mod log;
 }
 mod support;
