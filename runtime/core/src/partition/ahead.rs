@@ -1,9 +1,9 @@
 //! Memory that will be wanted soon, fetched for many events at once.
 //!
 //! An event is a dozen looks at places that nothing else has looked at lately: its own bytes, its hash among millions, its terminal, its
-//! payment. One after the other each is waited for; looked at for many events in turn, kind by kind, a processor waits for them together.
-//! So each kind of place is read for all events of a group before any of them is handed out. Owns no decision: without it everything is
-//! the same, and slower (ADR 0019).
+//! payment. One after the other each is waited for. So the lines of each kind of place are asked for, for all events of a group, before any of
+//! them is handed out, and come while the others are asked for. Owns no decision: without it everything is the same, and slower (ADR 0019,
+//! ADR 0032).
 
 use tillwatch_wit::table::FieldId;
 
@@ -16,7 +16,7 @@ use super::{
 /// Records that are taken in together: few enough for what they make due to stay near until it is handed out.
 pub(super) const RECORDS: usize = 128;
 
-/// Events or visits whose places are looked at together.
+/// Events or visits whose places are fetched together.
 pub(super) const TOGETHER: usize = 64;
 
 /// What a group of events will look for.
