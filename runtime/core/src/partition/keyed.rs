@@ -170,8 +170,7 @@ impl Keyed {
 
     /// Fetches slots, then what they hold, see `ahead`.
     pub(super) fn fetch(&self, numbers: impl Iterator<Item = u32> + Clone) {
-        numbers.clone().for_each(|number| fetch(&self.slots, number as usize));
-        numbers.for_each(|number| self.slot(number).fetch());
+        fetch_slots(&self.slots, numbers);
     }
 
     /// Makes a slot with room for so many bytes of key and state.
@@ -359,10 +358,9 @@ impl Keyed {
             return None;
         }
         let coming = timers.coming();
-        coming.iter().for_each(|&(_, number, _)| fetch(slots, number as usize));
+        fetch_slots(slots, coming.iter().map(|&(_, number, _)| number));
         for &(_, number, _) in coming {
             let slot = &slots[number as usize];
-            slot.fetch();
             terminals.fetch(slot.terminal);
             black_box(index.find(slot.hash, |&other| other == number));
         }
@@ -475,6 +473,12 @@ impl Keyed {
         changed.clear();
         self.changed = changed;
     }
+}
+
+/// Fetches slots, then what they hold.
+fn fetch_slots(slots: &[Slot], numbers: impl Iterator<Item = u32> + Clone) {
+    numbers.clone().for_each(|number| fetch(slots, number as usize));
+    numbers.for_each(|number| slots[number as usize].fetch());
 }
 
 fn wanted(slots: &[Slot], deadline: Instant, slot: u32, generation: u32) -> bool {
