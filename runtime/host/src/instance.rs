@@ -53,9 +53,8 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output_bytes_max.saturating_mul(LIFT_FACTOR).saturating_add(LIFT_BYTES));
         prepare(&mut store, limits.fuel_load, limits);
-        let made = component.instance_pre().instantiate(&mut store).and_then(|instance| {
-            let rule = Rule::new(&mut store, &instance)?;
-            let process = Process::of(&instance, &mut store)?;
+        let made = component.instantiate(&mut store).and_then(|rule| {
+            let process = Process::of(&rule, &store)?;
             Ok((rule, process))
         });
         let (rule, process) = made.map_err(|error| failure(&error, &store, limits.fuel_load, limits))?;

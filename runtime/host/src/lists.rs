@@ -9,9 +9,10 @@ use std::mem::MaybeUninit;
 
 use tillwatch_wit::contract::{Change, Trigger, Verdict, Visit, Wake};
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext};
-use wasmtime::component::{ComponentType, Func, Instance, Lift, Lower, TypedFunc};
-use wasmtime::{AsContextMut, Result, ValRaw, bail};
+use wasmtime::component::{ComponentType, Func, Lift, Lower, TypedFunc};
+use wasmtime::{AsContext, AsContextMut, Result, ValRaw, bail};
 
+use crate::bindings::Rule;
 use crate::bindings::tillwatch::rule::types as w;
 
 /// Bytes of a visit: `at`, `time`, `late`, and at 20 and 24 the trigger and its number.
@@ -45,10 +46,11 @@ pub(crate) struct Verdicts {
 pub(crate) struct Process(Func);
 
 impl Process {
-    /// Finds it in an instance, and checks its types.
-    pub(crate) fn of(instance: &Instance, mut store: impl AsContextMut) -> Result<Self> {
-        let process = instance.get_typed_func::<(Batch<'static>,), (Verdicts,)>(&mut store, "process")?;
-        Ok(Self(*process.func()))
+    /// That of an instance; checks its types.
+    pub(crate) fn of(rule: &Rule, store: impl AsContext) -> Result<Self> {
+        let process = rule.process();
+        process.typed::<(Batch<'static>,), (Verdicts,)>(store)?;
+        Ok(Self(process))
     }
 
     /// Calls it; the batch is read and its room the guest's again when this comes back.
