@@ -44,8 +44,7 @@ fn start() -> (Mock, Config) {
 /// be restored must not have committed.
 fn joined(config: &Config) -> KafkaLog {
     fill(config, 0, 3);
-    let mut log = KafkaLog::connect(config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = support::joined(config);
     let mut seen = Vec::new();
     until(&mut log, &mut seen, |_, seen| seen.len() == 3);
     log

@@ -15,9 +15,9 @@ use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
-use support::{at, commit, committed, fill, join, topics, until};
+use support::{at, commit, committed, fill, joined, topics, until};
 use tillwatch_core::log::{Committed, Log as _};
-use tillwatch_kafka::{Config, KafkaLog};
+use tillwatch_kafka::Config;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -62,8 +62,7 @@ fn killed_in_the_middle_of_a_transaction() {
     worker.wait().expect("dead");
     assert_eq!(said, "in a transaction");
 
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    let mut restored = join(&mut log);
+    let (mut log, mut restored) = joined(&config);
     restored.sort_by_key(|(partition, _)| *partition);
     assert_eq!(restored.len(), 2);
     for (partition, restored) in &restored {
@@ -80,8 +79,8 @@ fn killed_in_the_middle_of_a_transaction() {
 /// Commits once, then opens a transaction, says so, and never ends it.
 fn worker(broker: &str, unique: &str) {
     let config = config(broker, unique);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    let mut owned: Vec<i32> = join(&mut log).into_iter().map(|(partition, _)| partition).collect();
+    let (mut log, restored) = joined(&config);
+    let mut owned: Vec<i32> = restored.into_iter().map(|(partition, _)| partition).collect();
     owned.sort_unstable();
     assert_eq!(owned, [0, 1]);
     let commits = [commit(0, 1, "kept-0"), commit(1, 1, "kept-1")];

@@ -1,6 +1,6 @@
 //! Topics, and what is said when something about them is wrong.
 
-use crate::support::{fill, names, topics, wanted};
+use crate::support::{fill, joined, names, topics, wanted};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -70,8 +70,7 @@ fn an_input_with_the_senders_timestamps_is_refused_unless_they_are_wanted() {
         problems[0]
     );
     fill(&config, 0, 1);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    crate::support::join(&mut log);
+    let (mut log, _) = joined(&config);
     let error = (0..100)
         .find_map(|_| log.poll(std::time::Duration::from_millis(100), 1, &mut |_, _| panic!("handed out")).err())
         .expect("refused");
@@ -80,8 +79,7 @@ fn an_input_with_the_senders_timestamps_is_refused_unless_they_are_wanted() {
 
     config.recorded_timestamps = true;
     assert_eq!(admin::check(&config, None), []);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    crate::support::join(&mut log);
+    let (mut log, _) = joined(&config);
     let mut seen = Vec::new();
     let polled = crate::support::until(&mut log, &mut seen, |_, seen| seen.len() == 1);
     assert_eq!(polled, Polled::Records);

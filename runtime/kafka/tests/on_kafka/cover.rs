@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tillwatch_core::log::{Log as _, Polled};
 use tillwatch_kafka::KafkaLog;
 
-use crate::support::{fill, join, other, poll, restore, topics, until};
+use crate::support::{fill, joined, other, poll, restore, topics, until};
 
 /// How often two workers are polled, 100 ms each, before a partition counts as forgotten.
 const POLLS_MAX: usize = 600;
@@ -15,8 +15,8 @@ fn a_worker_that_dies_between_the_two_rounds_of_a_rebalance_leaves_no_partition_
     let mut config = topics("cover", "w0", 4);
     config.timeouts.session_ms = 6_000;
     fill(&config, 0, 40);
-    let mut first = KafkaLog::connect(&config).expect("connected");
-    assert_eq!(join(&mut first).len(), 4);
+    let (mut first, restored) = joined(&config);
+    assert_eq!(restored.len(), 4);
     let mut second = KafkaLog::connect(&other(&config, "w1")).expect("connected");
     let mut seen = Vec::new();
     until(&mut first, &mut seen, |polled, _| {

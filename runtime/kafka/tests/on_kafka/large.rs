@@ -7,9 +7,8 @@ use tillwatch_core::{
     partition::{Body, Partition, Record, Settings},
     rules::{Answer, Batch, Descriptor, RuleIndex, Rules, Stalled},
 };
-use tillwatch_kafka::KafkaLog;
 
-use crate::support::{fill, join, topics};
+use crate::support::{fill, joined, topics};
 
 /// As one record their hashes would be more than the mebibyte that a broker takes.
 const EVENTS: i64 = 70_000;
@@ -66,8 +65,7 @@ fn step(partition: &mut Partition, from: i64, ingest: i64) -> (u64, u64) {
 fn what_one_commit_remembers_of_many_events_is_taken_and_comes_back() {
     let config = topics("large", "w0", 1);
     fill(&config, 0, 1);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     let mut first = partition();
     let all = EVENTS.unsigned_abs();
     assert_eq!(step(&mut first, 0, AT), (all, 0));
@@ -79,8 +77,7 @@ fn what_one_commit_remembers_of_many_events_is_taken_and_comes_back() {
     assert_eq!(log.commit(&[commit]), Ok(Committed::Done));
     log.close().expect("closed");
 
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    let (_, restored) = join(&mut log).remove(0);
+    let (_, restored) = joined(&config).1.remove(0);
     let mut second = partition();
     for (key, value) in &restored.changes {
         second.load(key, value.as_deref()).expect("what was written loads");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{self, at, changes, commit, committed, fill, finding, join, other, poll, restore, topics, until};
+use crate::support::{
+    self, at, changes, commit, committed, fill, finding, join, joined, other, poll, restore, topics, until,
+};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer as _},
@@ -20,8 +22,8 @@ const POLLS_MAX: usize = 300;
 fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
     let config = topics("together", "w0", 1);
     fill(&config, 0, 3);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    assert_eq!(join(&mut log), [(0, support::Restored::default())]);
+    let (mut log, restored) = joined(&config);
+    assert_eq!(restored, [(0, support::Restored::default())]);
     let mut seen = Vec::new();
     until(&mut log, &mut seen, |_, seen| seen.len() == 3);
     assert_eq!(seen.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1, 2]);
@@ -52,8 +54,8 @@ fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
     assert_eq!(log.end(0), Some(3));
     log.close().expect("closed");
 
-    let mut successor = KafkaLog::connect(&config).expect("connected");
-    let (_, restored) = join(&mut successor).remove(0);
+    let (mut successor, mut restored) = joined(&config);
+    let (_, restored) = restored.remove(0);
     assert_eq!(restored.position, Some(at(3)));
     let pair = |key: &str, value: Option<&str>| (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()));
     assert_eq!(restored.changes, [pair("k1", Some("v1")), pair("k2", Some("v2")), pair("k1", None)]);
@@ -67,8 +69,7 @@ fn a_commit_is_visible_together_and_comes_back_in_a_restore() {
 fn a_changelog_that_is_not_of_the_commit_of_the_offset_stops_the_partition() {
     let config = topics("torn", "w0", 1);
     fill(&config, 0, 3);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     assert_eq!(log.commit(&[commit(0, 1, "one")]), Ok(Committed::Done));
     log.close().expect("closed");
 
@@ -94,8 +95,7 @@ fn a_changelog_that_is_not_of_the_commit_of_the_offset_stops_the_partition() {
 fn a_transaction_that_is_refused_leaves_nothing_and_the_next_one_works() {
     let config = topics("refused", "w0", 1);
     fill(&config, 0, 1);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     let mut large = commit(0, 1, "small");
     // No compression helps it.
     let mut state = 1_u64;
@@ -117,8 +117,7 @@ fn a_transaction_that_is_refused_leaves_nothing_and_the_next_one_works() {
 fn a_zombie_is_fenced_by_its_successor() {
     let config = topics("zombie", "w0", 1);
     fill(&config, 0, 2);
-    let mut zombie = KafkaLog::connect(&config).expect("connected");
-    join(&mut zombie);
+    let (mut zombie, _) = joined(&config);
     assert_eq!(zombie.commit(&[commit(0, 1, "first")]), Ok(Committed::Done));
 
     let mut successor = KafkaLog::connect(&config).expect("connected");
@@ -161,8 +160,7 @@ fn a_dead_workers_open_transaction_is_ended_by_whoever_takes_its_partition() {
     // Far longer than this test may take: nobody waits for the broker's time-out.
     config.timeouts.transaction_ms = 600_000;
     fill(&config, 0, 2);
-    let mut old = KafkaLog::connect(&config).expect("connected");
-    join(&mut old);
+    let (mut old, _) = joined(&config);
     assert_eq!(old.commit(&[commit(0, 1, "kept")]), Ok(Committed::Done));
     old.close().expect("closed");
     let dead = open_transaction(&config);
@@ -199,8 +197,8 @@ fn partitions_move_to_a_second_worker_with_what_was_committed_in_the_revocation(
     const RECORDS: usize = 400;
     let config = topics("two", "w0", 4);
     fill(&config, 0, RECORDS);
-    let mut first = KafkaLog::connect(&config).expect("connected");
-    assert_eq!(join(&mut first).len(), 4);
+    let (mut first, restored) = joined(&config);
+    assert_eq!(restored.len(), 4);
     let mut seen = Vec::new();
     until(&mut first, &mut seen, |_, seen| seen.len() == RECORDS);
     let mut second = KafkaLog::connect(&other(&config, "w1")).expect("connected");
@@ -263,8 +261,7 @@ fn next(seen: &[support::Seen], partition: i32) -> i64 {
 #[test]
 fn a_tick_comes_back_with_the_brokers_time() {
     let config = topics("tick", "w0", 1);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     let mut seen = Vec::new();
     log.tick(0, Tick { blind: None }).expect("appended");
     until(&mut log, &mut seen, |_, seen| seen.len() == 1);
@@ -299,8 +296,7 @@ fn begin_transaction(config: &Config, id: &str) -> BaseProducer {
 fn a_local_tick_counts_once_everything_is_read_and_appends_nothing() {
     let config = Config { local_ticks: true, ..topics("local", "w0", 1) };
     let tick = Tick { blind: None };
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     assert_eq!(log.tick(0, tick), Ok(Ticked::Local), "an empty partition is read to its end");
     fill(&config, 0, 3);
     assert_eq!(log.tick(0, tick), Ok(Ticked::Behind), "asked after the clock was read, there is more");
@@ -325,8 +321,7 @@ fn a_local_tick_counts_once_everything_is_read_and_appends_nothing() {
 #[test]
 fn the_marker_behind_a_transaction_does_not_keep_a_partition_from_its_end() {
     let config = topics("marker", "w0", 1);
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     begin_transaction(&config, "sender").commit_transaction(WAIT).expect("it ends");
     let mut seen = Vec::new();
     until(&mut log, &mut seen, |_, seen| seen.len() == 1);
@@ -348,8 +343,7 @@ fn eventually(log: &mut KafkaLog, seen: &mut Vec<support::Seen>, what: &str, so:
 #[test]
 fn a_second_worker_waits_for_none_of_its_own() {
     let config = topics("idle", "w0", 1);
-    let mut only = KafkaLog::connect(&config).expect("connected");
-    join(&mut only);
+    let (mut only, _) = joined(&config);
     let mut idle = KafkaLog::connect(&other(&config, "w1")).expect("connected");
     fill(&config, 0, 10);
     let mut seen = Vec::new();
@@ -385,8 +379,7 @@ fn a_header_whose_name_is_no_text_harms_nobody() {
     producer.send(&config.input, "T1", &[("ce_id", "1"), (&name, "x")], b"odd", None).expect("sent");
     producer.send(&config.input, "T1", &[("ce_id", "2")], b"good", None).expect("sent");
     producer.flush(Duration::from_secs(10)).expect("flushed");
-    let mut log = KafkaLog::connect(&config).expect("connected");
-    join(&mut log);
+    let (mut log, _) = joined(&config);
     let mut seen = Vec::new();
     until(&mut log, &mut seen, |_, seen| seen.len() == 2);
     assert_eq!((seen[0].value.as_slice(), seen[0].headers.len()), (&b"odd"[..], 0));

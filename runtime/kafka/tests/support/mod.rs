@@ -156,6 +156,13 @@ pub fn join(log: &mut KafkaLog) -> Vec<(PartitionId, Restored)> {
         .collect()
 }
 
+/// A worker that has joined, and what its partitions were restored to.
+pub fn joined(config: &Config) -> (KafkaLog, Vec<(PartitionId, Restored)>) {
+    let mut log = KafkaLog::connect(config).expect("connected");
+    let restored = join(&mut log);
+    (log, restored)
+}
+
 /// A position with nothing waiting.
 pub fn at(offset: i64) -> Position {
     Position { low: offset, ingest_low: 1_000, high: offset, ingest_high: 1_000, floor: i64::MIN, floor_from: 0 }
