@@ -4,7 +4,7 @@ use tillwatch_sdk::{Instant, payment::Status};
 
 use crate::{
     Kind,
-    state::{Facts, Level, Settles},
+    state::{Facts, Level, Number, Settles},
     step::{OPEN_KEPT_MS, Step, T_LATE_MS},
 };
 
@@ -19,7 +19,7 @@ impl Step<'_> {
             && !stopped
             && !waiting
             && !facts.has(Facts::NOT_PAID)
-            && let Some(authorized) = self.payment.authorized
+            && let Some(authorized) = self.payment.numbers.get(Number::Authorized)
         {
             let length = self.windows.terminal_ms + self.windows.reversal_ms;
             self.open(Kind::ReversalMissing, self.payment.base + authorized, length);
@@ -30,12 +30,12 @@ impl Step<'_> {
     pub(crate) fn reversal_request(&mut self) {
         let time = self.kept(self.time);
         self.payment.facts.set(Facts::REVERSAL_SEEN);
-        self.payment.reversal_requested = Some(self.payment.reversal_requested.map_or(time, |first| first.min(time)));
+        self.payment.numbers.earliest(Number::ReversalRequested, time);
         self.done(Kind::ReversalMissing);
         let kind = Kind::ReversalUnanswered;
-        let answered = self.payment.reversal_answered.is_some_and(|answered| answered >= time);
+        let answered = self.payment.numbers.get(Number::ReversalAnswered).is_some_and(|answered| answered >= time);
         let waiting = self.payment.waits_for(kind) || self.payment.is_open(kind);
-        if !answered && !waiting && self.payment.money_back.is_none() {
+        if !answered && !waiting && !self.payment.numbers.has(Number::MoneyBack) {
             self.open(kind, self.time, self.windows.reversal_answer_ms);
         }
     }
@@ -43,14 +43,14 @@ impl Step<'_> {
     /// A reversal is answered. Only `approved` is money back; only `declined` is a refusal.
     pub(crate) fn reversal_response(&mut self, outcome: Option<&str>) {
         self.payment.facts.set(Facts::REVERSAL_SEEN);
-        self.payment.reversal_answered = self.payment.reversal_answered.max(Some(self.kept(self.time)));
+        self.payment.numbers.latest(Number::ReversalAnswered, self.kept(self.time));
         if outcome == Some("approved") {
             self.money_back();
             return;
         }
         self.done(Kind::ReversalMissing);
         self.done(Kind::ReversalUnanswered);
-        let approved = self.payment.approved.is_some() && self.payment.money_back.is_none();
+        let approved = self.payment.numbers.has(Number::Approved) && !self.payment.numbers.has(Number::MoneyBack);
         if outcome == Some("declined") && approved {
             self.contradiction("reversal refused after an approval", Settles::Nothing);
         }
@@ -70,17 +70,17 @@ impl Step<'_> {
     }
 
     fn money_back(&mut self) {
-        self.payment.money_back = self.payment.money_back.max(Some(self.kept(self.time)));
+        self.payment.numbers.latest(Number::MoneyBack, self.kept(self.time));
         self.end_everything("reversed");
     }
 
     fn not_paid(&mut self, as_of: Instant) {
-        if self.payment.money_back.is_some() {
+        if self.payment.numbers.has(Number::MoneyBack) {
             return;
         }
-        if self.payment.approved.is_some() {
+        if self.payment.numbers.has(Number::Approved) {
             let as_of = self.kept(as_of);
-            if self.payment.paid_as_of.is_some_and(|paid| as_of > paid) {
+            if self.payment.numbers.get(Number::PaidAsOf).is_some_and(|paid| as_of > paid) {
                 self.contradiction("approved, then not paid", Settles::PaidAfter(as_of));
             }
             return;
@@ -96,7 +96,7 @@ impl Step<'_> {
     fn gives_up_at(&self) -> Option<Instant> {
         match self.patience_from() {
             Some(from) => Some(from + self.windows.gives_up_ms(self.card)),
-            None => self.payment.reversal_requested.map(|kept| self.payment.base + kept),
+            None => self.payment.numbers.get(Number::ReversalRequested).map(|kept| self.payment.base + kept),
         }
     }
 
@@ -104,9 +104,9 @@ impl Step<'_> {
     pub(crate) fn goods(&mut self) {
         self.payment.facts.set(Facts::GOODS);
         self.clear(Kind::LateApproval);
-        if self.payment.money_back.is_some() {
+        if self.payment.numbers.has(Number::MoneyBack) {
             self.unresolved("goods", None, Some("goods after money back"), Settles::Nothing);
-        } else if self.payment.facts.has(Facts::NOT_PAID) && self.payment.approved.is_none() {
+        } else if self.payment.facts.has(Facts::NOT_PAID) && !self.payment.numbers.has(Number::Approved) {
             self.unresolved("goods", None, Some("goods after a final not-paid"), Settles::Approval);
         }
     }
@@ -156,7 +156,7 @@ impl Step<'_> {
     /// A wake-up: raises what was missed. False when the payment is to be forgotten.
     pub(crate) fn wake(&mut self) -> bool {
         let at = self.kept(self.at);
-        if let Some(finished) = self.payment.finished {
+        if let Some(finished) = self.payment.numbers.get(Number::Finished) {
             return at < finished + T_LATE_MS;
         }
         let windows = self.payment.windows;
@@ -185,9 +185,9 @@ impl Step<'_> {
         payment.forget_openers(openers);
         let memory = (!payment.open.is_empty()).then_some(payment.last + OPEN_KEPT_MS);
         let kept = match (first, memory) {
-            (None, None) => *payment.finished.get_or_insert(self.at - payment.base) + T_LATE_MS,
+            (None, None) => payment.numbers.get_or_insert(Number::Finished, self.at - payment.base) + T_LATE_MS,
             (first, memory) => {
-                payment.finished = None;
+                payment.numbers.unset(Number::Finished);
                 first.unwrap_or(i64::MAX).min(memory.unwrap_or(i64::MAX))
             }
         };

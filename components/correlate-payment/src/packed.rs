@@ -7,7 +7,7 @@ use tillwatch_sdk::State;
 
 use crate::{
     Kind,
-    state::{Facts, KINDS, Level, Open, Parts, Payment, Rail, Settles, Window, kinds},
+    state::{Facts, KINDS, Level, NUMBERS, Number, Open, Parts, Payment, Rail, Settles, Window, kinds},
     tail::OPENERS_MAX,
 };
 
@@ -19,14 +19,11 @@ const LEVEL_BITS: u32 = 3;
 const RAIL_AT: u32 = LEVEL_BITS;
 const FACTS_AT: u32 = RAIL_AT + 3;
 const NUMBERS_AT: u32 = FACTS_AT + 8;
-const OPEN_AT: u32 = NUMBERS_AT + NUMBERS;
+const OPEN_AT: u32 = NUMBERS_AT + Number::Finished as u32 + 1;
 const GENERATIONS_AT: u32 = OPEN_AT + 1;
 const WIDE_AT: u32 = GENERATIONS_AT + 1;
 const PARTS_AT: u32 = WIDE_AT + 1;
 const FIVE_AT: u32 = PARTS_AT + 1;
-
-/// Numbers that a payment may have or not have.
-const NUMBERS: u32 = 9;
 
 // A window's byte: its opener's place and one, or 0; and these.
 const PLACE_MASK: u8 = 63;
@@ -46,68 +43,44 @@ impl State for Payment {
     }
 
     fn append(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let plain = self.open.is_empty() && self.generations == [0; KINDS];
-        let done = if plain {
-            append::<SHORT_BYTES_MAX>(self, bytes, false)
-        } else {
-            append::<LONG_BYTES_MAX>(self, bytes, false)
-        };
-        if !done {
-            append::<LONG_BYTES_MAX>(self, bytes, true);
+        if !append(self, bytes, false) {
+            append(self, bytes, true);
         }
         Ok(())
     }
 }
 
-fn numbers(payment: &Payment) -> [Option<i64>; NUMBERS as usize] {
-    [
-        payment.amount,
-        payment.authorized,
-        payment.patience,
-        payment.approved,
-        payment.paid_as_of,
-        payment.reversal_requested,
-        payment.reversal_answered,
-        payment.money_back,
-        payment.finished,
-    ]
-}
-
 /// Appends a payment; false, and nothing appended, where a number does not fit and it has to be `wide`.
-fn append<const BYTES: usize>(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
-    let numbers = numbers(payment);
+fn append(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
     let (texts, openers, tail) = payment.tail.parts();
     let generations = payment.generations.iter().any(|generation| *generation != 0);
     // Of a longer key they are found anew at every event.
     let short = payment.parts.filter(|parts| parts.ends.iter().all(|end| *end <= u32::from(u8::MAX)));
     let parts = short.map(|parts| parts.ends.map(|end| end.to_le_bytes()[0]));
-    let mut bits = payment.level as u32
+    let bits = payment.level as u32
         | payment.rail.map_or(0, |rail| rail as u32 + 1) << RAIL_AT
         | u32::from(payment.facts.0) << FACTS_AT
+        | payment.numbers.has << NUMBERS_AT
         | u32::from(!payment.open.is_empty()) << OPEN_AT
         | u32::from(generations) << GENERATIONS_AT
         | u32::from(wide) << WIDE_AT
         | u32::from(parts.is_some()) << PARTS_AT
         | u32::from(payment.parts.is_some_and(|parts| parts.five)) << FIVE_AT;
-    for (place, number) in numbers.iter().enumerate() {
-        bits |= u32::from(number.is_some()) << (NUMBERS_AT as usize + place);
-    }
-    // Put together in place: room is asked for once.
     let start = bytes.len();
-    bytes.reserve(BYTES + tail.len());
-    bytes.resize(start + BYTES, 0);
-    let room = bytes.last_chunk_mut().expect("invariant: it was just made so long");
-    let mut out: Out<'_, BYTES> = Out { bytes: room, length: 0, wide, fits: true };
+    // Room is asked for once.
+    bytes.reserve(BYTES_MAX + tail.len());
+    let mut out = Out { bytes, wide, fits: true };
     out.put(payment.base.to_le_bytes());
-    out.put(bits.to_le_bytes());
-    out.put(payment.windows.kinds.to_le_bytes());
-    out.put([texts, openers]);
+    let kinds = u64::from(payment.windows.kinds);
+    out.put((u64::from(bits) | kinds << 32 | u64::from(texts) << 48 | u64::from(openers) << 56).to_le_bytes());
     if let Some(ends) = parts {
         out.put(ends);
     }
     out.number(payment.last);
-    for number in numbers.into_iter().flatten() {
-        out.number(number);
+    let mut has = payment.numbers.has;
+    while has != 0 {
+        out.number(payment.numbers.of[has.trailing_zeros() as usize]);
+        has &= has - 1;
     }
     for (_, window) in payment.windows.iter() {
         let grace = window.grace != 0;
@@ -135,10 +108,11 @@ fn append<const BYTES: usize>(payment: &Payment, bytes: &mut Vec<u8>, wide: bool
     if generations {
         payment.generations.iter().for_each(|generation| out.put(generation.to_le_bytes()));
     }
-    let Out { length, fits, .. } = out;
-    bytes.truncate(start + if fits { length } else { 0 });
+    let Out { fits, .. } = out;
     if fits {
         bytes.extend_from_slice(tail);
+    } else {
+        bytes.truncate(start);
     }
     fits
 }
@@ -148,23 +122,19 @@ fn place(opener: Option<u8>) -> u8 {
     opener.map_or(0, |place| place + 1)
 }
 
-/// A state before its tail, at most; of a payment without findings and of numbers that fit four bytes, and of any.
-const SHORT_BYTES_MAX: usize = HEAD_BYTES + 3 + 4 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 4);
-const LONG_BYTES_MAX: usize =
-    HEAD_BYTES + 3 + 8 * (1 + NUMBERS as usize) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
+/// A state before its tail, at most.
+const BYTES_MAX: usize = HEAD_BYTES + 3 + 8 * (1 + NUMBERS) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
 
-struct Out<'a, const BYTES: usize> {
-    bytes: &'a mut [u8; BYTES],
-    length: usize,
+struct Out<'a> {
+    bytes: &'a mut Vec<u8>,
     wide: bool,
     fits: bool,
 }
 
-impl<const BYTES: usize> Out<'_, BYTES> {
+impl Out<'_> {
     #[inline]
     fn put<const N: usize>(&mut self, piece: [u8; N]) {
-        self.bytes[self.length..self.length + N].copy_from_slice(&piece);
-        self.length += N;
+        self.bytes.extend_from_slice(&piece);
     }
 
     #[inline]
@@ -232,19 +202,11 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
     };
     payment.facts = Facts((bits >> FACTS_AT & 0xff) as u8);
     payment.last = rest.number()?;
-    let numbers = [
-        &mut payment.amount,
-        &mut payment.authorized,
-        &mut payment.patience,
-        &mut payment.approved,
-        &mut payment.paid_as_of,
-        &mut payment.reversal_requested,
-        &mut payment.reversal_answered,
-        &mut payment.money_back,
-        &mut payment.finished,
-    ];
-    for (at, number) in (NUMBERS_AT..).zip(numbers) {
-        *number = if bit(at) { Some(rest.number()?) } else { None };
+    payment.numbers.has = bits >> NUMBERS_AT & ((1 << NUMBERS) - 1);
+    let mut has = payment.numbers.has;
+    while has != 0 {
+        payment.numbers.of[has.trailing_zeros() as usize] = rest.number()?;
+        has &= has - 1;
     }
     // A place that no opener has is no state of this rule's.
     let opener = |byte: u8| match byte & PLACE_MASK {
@@ -296,7 +258,10 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{state::Text, tail::Opener};
+    use crate::{
+        state::{Numbers, Text},
+        tail::Opener,
+    };
 
     /// A payment that has everything, its instants so far from its base.
     fn full(far: i64, key: &[u8]) -> Payment {
@@ -304,19 +269,7 @@ mod tests {
         payment.level = Level::Display;
         payment.facts = Facts(0b1010_0101);
         payment.rail = Some(Rail::Named);
-        for number in [
-            &mut payment.amount,
-            &mut payment.authorized,
-            &mut payment.patience,
-            &mut payment.approved,
-            &mut payment.paid_as_of,
-            &mut payment.reversal_requested,
-            &mut payment.reversal_answered,
-            &mut payment.money_back,
-            &mut payment.finished,
-        ] {
-            *number = Some(-far);
-        }
+        payment.numbers = Numbers { has: (1 << NUMBERS) - 1, of: [-far; NUMBERS] };
         payment.last = far;
         payment.tail.put(Text::Rail, b"barter");
         payment.tail.put(Text::Site, "x".repeat(300).as_bytes());

@@ -7,7 +7,7 @@ use tillwatch_sdk::{
 };
 
 use crate::{
-    state::{Payment, Rail, Settles, Text},
+    state::{Number, Payment, Rail, Settles, Text},
     step::{Step, text},
     tail::Opener,
 };
@@ -189,7 +189,11 @@ fn learn(payment: &mut Payment, visit: &Visit<'_>) {
         }
     }
     if visit.event_index() == Some(AUTHORIZE) {
-        payment.amount = payment.amount.or(visit.amount());
+        if !payment.numbers.has(Number::Amount)
+            && let Some(amount) = visit.amount()
+        {
+            payment.numbers.set(Number::Amount, amount);
+        }
         take(payment, Text::Currency, visit.piece_of(FieldId::CURRENCY), &[]);
     }
 }

@@ -4,7 +4,7 @@ use tillwatch_sdk::{Instant, payment::Outcome};
 
 use crate::{
     Kind,
-    state::{Facts, Level, Settles, kinds},
+    state::{Facts, Level, Number, Settles, kinds},
     step::Step,
 };
 
@@ -23,14 +23,14 @@ const ENDED_BY: [u16; Level::ALL.len()] = {
 impl Step<'_> {
     /// The first authorize seen opens the windows of what is not yet reached.
     pub(crate) fn authorize(&mut self) {
-        if self.payment.authorized.is_some() {
+        if self.payment.numbers.has(Number::Authorized) {
             return;
         }
-        self.payment.authorized = Some(self.kept(self.time));
+        self.payment.numbers.set(Number::Authorized, self.kept(self.time));
         if self.late {
-            self.payment.patience = Some(self.kept(self.at));
+            self.payment.numbers.set(Number::Patience, self.kept(self.at));
         }
-        if self.payment.money_back.is_some() {
+        if self.payment.numbers.has(Number::MoneyBack) {
             return;
         }
         if self.payment.level < Level::Answer {
@@ -55,7 +55,7 @@ impl Step<'_> {
     pub(crate) fn approval(&mut self, by_terminal: bool, as_of: Instant, paid: bool) {
         self.reach(Level::Answer);
         let as_of = self.kept(as_of);
-        if let Some(back) = self.payment.money_back {
+        if let Some(back) = self.payment.numbers.get(Number::MoneyBack) {
             if !by_terminal && as_of > back {
                 self.contradiction("approved after money back", Settles::Nothing);
             }
@@ -65,12 +65,12 @@ impl Step<'_> {
                 self.payment.facts.unset(Facts::DECLINE_STANDS);
                 self.contradiction("declined, then approved", Settles::PaidAfter(as_of));
             }
-            if self.payment.approved.is_none() {
+            if !self.payment.numbers.has(Number::Approved) {
                 self.first_approval(by_terminal);
             }
         }
-        self.payment.approved = self.payment.approved.or(Some(self.kept(self.time)));
-        self.payment.paid_as_of = self.payment.paid_as_of.max(Some(as_of));
+        self.payment.numbers.get_or_insert(Number::Approved, self.kept(self.time));
+        self.payment.numbers.latest(Number::PaidAsOf, as_of);
         if by_terminal {
             self.delivered(false);
         }
@@ -85,7 +85,7 @@ impl Step<'_> {
             for kind in [Kind::NoAnswer, Kind::ApprovedUndelivered, Kind::NotShown, Kind::NotPrinted] {
                 self.close(kind);
             }
-            let late = self.late || self.payment.patience.is_some();
+            let late = self.late || self.payment.numbers.has(Number::Patience);
             self.raise(Kind::LateApproval, gave_up, late, Vec::new());
             return;
         }
@@ -108,7 +108,7 @@ impl Step<'_> {
             return None;
         }
         let patience = self.patience_from().map(|from| from + self.windows.response_ms);
-        let request = self.payment.reversal_requested.map(|kept| self.payment.base + kept);
+        let request = self.payment.numbers.get(Number::ReversalRequested).map(|kept| self.payment.base + kept);
         let gave_up = [patience, request].into_iter().flatten().min()?;
         (self.time > gave_up).then_some(gave_up)
     }
@@ -130,7 +130,7 @@ impl Step<'_> {
         if decline {
             let waited_for = self.payment.waits_for(Kind::NotShown) || self.payment.is_open(Kind::NotShown);
             let wanted = self.windows.expects_display && self.payment.level < Level::Display;
-            if wanted && !waited_for && self.payment.money_back.is_none() {
+            if wanted && !waited_for && !self.payment.numbers.has(Number::MoneyBack) {
                 self.open(Kind::NotShown, self.time, self.windows.display_ms);
             }
         } else if newly {
@@ -146,7 +146,7 @@ impl Step<'_> {
         } else {
             self.payment.facts.set(Facts::SHOWN_DECLINED);
             self.done(Kind::NotPrinted);
-            if self.payment.approved.is_some() && self.payment.money_back.is_none() {
+            if self.payment.numbers.has(Number::Approved) && !self.payment.numbers.has(Number::MoneyBack) {
                 self.contradiction("approved, and declined on the display", Settles::Nothing);
             }
         }

@@ -110,6 +110,82 @@ pub(crate) enum Text {
     Rail,
 }
 
+/// A number that a payment may have or not have: minor units of its currency, or an instant from `base`. In the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    Amount,
+    /// Time of the first authorize seen.
+    Authorized,
+    /// From where the terminal's patience is counted, where that authorize came late.
+    Patience,
+    /// Time of the first approval handed out.
+    Approved,
+    /// The latest moment for which an approval or `paid` speaks.
+    PaidAsOf,
+    /// Earliest reversal request.
+    ReversalRequested,
+    /// Latest reversal response.
+    ReversalAnswered,
+    /// Latest money back.
+    MoneyBack,
+    /// Position at which it was finished.
+    Finished,
+}
+
+/// How many there are.
+pub(crate) const NUMBERS: usize = Number::Finished as usize + 1;
+
+/// The numbers that a payment has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// Which there are, as bits.
+    pub(crate) has: u32,
+    /// Nothing is said by one that is not there.
+    pub(crate) of: [i64; NUMBERS],
+}
+
+impl Numbers {
+    #[inline]
+    pub(crate) fn has(&self, number: Number) -> bool {
+        self.has & 1 << number as u32 != 0
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: Number) -> Option<i64> {
+        self.has(number).then_some(self.of[number as usize])
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, number: Number, value: i64) {
+        self.has |= 1 << number as u32;
+        self.of[number as usize] = value;
+    }
+
+    /// Sets one where it is not there, or this is earlier.
+    pub(crate) fn earliest(&mut self, number: Number, value: i64) {
+        self.set(number, self.get(number).map_or(value, |before| before.min(value)));
+    }
+
+    /// Sets one where it is not there, or this is later.
+    pub(crate) fn latest(&mut self, number: Number, value: i64) {
+        self.set(number, self.get(number).map_or(value, |before| before.max(value)));
+    }
+
+    /// Sets one that is not there yet; gives what it is then.
+    #[inline]
+    pub(crate) fn get_or_insert(&mut self, number: Number, value: i64) -> i64 {
+        if !self.has(number) {
+            self.set(number, value);
+        }
+        self.of[number as usize]
+    }
+
+    #[inline]
+    pub(crate) fn unset(&mut self, number: Number) {
+        self.has &= !(1 << number as u32);
+    }
+}
+
 /// A wait for something that must happen; when it does not, a finding of its kind is raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -169,11 +245,6 @@ impl Waits {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Kind, &Window)> {
         kinds(self.kinds).map(|kind| (kind, &self.of[kind as usize]))
     }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Window> {
-        let kinds = self.kinds;
-        self.of.iter_mut().enumerate().filter(move |(kind, _)| kinds & 1 << kind != 0).map(|(_, window)| window)
-    }
 }
 
 /// The kinds of a set of bits, in order.
@@ -216,21 +287,7 @@ pub struct Payment {
     pub(crate) level: Level,
     pub(crate) facts: Facts,
     pub(crate) rail: Option<Rail>,
-    pub(crate) amount: Option<i64>,
-    /// Time of the first authorize seen.
-    pub(crate) authorized: Option<i64>,
-    /// From where the terminal's patience is counted, where that authorize came late.
-    pub(crate) patience: Option<i64>,
-    /// Time of the first approval handed out.
-    pub(crate) approved: Option<i64>,
-    /// The latest moment for which an approval or `paid` speaks.
-    pub(crate) paid_as_of: Option<i64>,
-    /// Earliest reversal request.
-    pub(crate) reversal_requested: Option<i64>,
-    /// Latest reversal response.
-    pub(crate) reversal_answered: Option<i64>,
-    /// Latest money back.
-    pub(crate) money_back: Option<i64>,
+    pub(crate) numbers: Numbers,
     pub(crate) windows: Waits,
     /// At most one of each kind.
     pub(crate) open: Vec<Open>,
@@ -238,8 +295,6 @@ pub struct Payment {
     pub(crate) generations: [u32; KINDS],
     /// Position of the last event.
     pub(crate) last: i64,
-    /// Position at which it was finished.
-    pub(crate) finished: Option<i64>,
     /// Where the parts of the transaction key lie, where that is known already.
     pub(crate) parts: Option<Parts>,
     /// Texts, and the events that opened windows: evidence of the findings that follow.
@@ -261,7 +316,7 @@ impl Payment {
 
     /// The stages open no window any more.
     pub(crate) fn ended(&self) -> bool {
-        self.money_back.is_some() || self.facts.has(Facts::LATE_APPROVED) || self.facts.has(Facts::NOT_PAID)
+        self.numbers.has(Number::MoneyBack) || self.facts.has(Facts::LATE_APPROVED) || self.facts.has(Facts::NOT_PAID)
     }
 
     pub(crate) fn rail<'a>(&'a self, key: &'a str) -> &'a str {
@@ -310,11 +365,17 @@ impl Payment {
             return;
         }
         self.tail.retain_openers(used);
-        let windows = self.windows.iter_mut().map(|window| &mut window.opener);
-        let open = self.open.iter_mut().map(|open| &mut open.opener);
-        for place in windows.chain(open).flatten() {
-            let before = (used & ((1 << *place) - 1)).count_ones();
-            *place = u8::try_from(before).expect("invariant: 64 bits at most");
+        let moved = |opener: &mut Option<u8>| {
+            if let Some(place) = opener {
+                let before = (used & ((1 << *place) - 1)).count_ones();
+                *place = u8::try_from(before).expect("invariant: 64 bits at most");
+            }
+        };
+        for kind in kinds(self.windows.kinds) {
+            moved(&mut self.windows.of[kind as usize].opener);
+        }
+        for open in &mut self.open {
+            moved(&mut open.opener);
         }
     }
 }
@@ -329,16 +390,34 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Once a payment, so it stands outside of what every event passes through: numbers fewer to keep there in registers.
+    #[inline(never)]
     pub(crate) fn of(key: &[u8]) -> Self {
         let end = u32::try_from(key.len()).expect("invariant: a key is part of a record");
         let mut ends = [end; 3];
         let mut count = 0;
-        for (at, _) in (0..end).zip(key).filter(|(_, byte)| **byte == b':') {
-            if let Some(end) = ends.get_mut(count) {
-                *end = at;
+        let (words, rest) = key.as_chunks();
+        let last = match key.last_chunk() {
+            // It overlaps the word before; what is of that one is shifted out.
+            Some(last) if !rest.is_empty() => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        let mut found = |word: u64, at: u32| {
+            let mut colons = colons(word);
+            while colons != 0 {
+                if let Some(end) = ends.get_mut(count) {
+                    *end = at + colons.trailing_zeros() / 8;
+                }
+                count += 1;
+                colons &= colons - 1;
             }
-            count += 1;
+        };
+        let mut at = 0;
+        for word in words {
+            found(u64::from_le_bytes(*word), at);
+            at += 8;
         }
+        found(last, at);
         Self { ends, five: count == 4 }
     }
 
@@ -360,6 +439,15 @@ impl Parts {
     pub(crate) fn terminal<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         if self.five { self.between(key, 2) } else { &[] }
     }
+}
+
+/// The highest bit of each byte of a word that is a colon.
+#[inline]
+fn colons(word: u64) -> u64 {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    // A byte is 0 where it is a colon.
+    let other = word ^ u64::from_ne_bytes([b':'; 8]);
+    !(((other & LOW) + LOW) | other | LOW)
 }
 
 /// A part of a key as text again.
@@ -385,6 +473,20 @@ mod tests {
             let parts = Parts::of(key.as_bytes());
             let said = [parts.acquirer(key.as_bytes()), parts.merchant(key.as_bytes()), parts.terminal(key.as_bytes())];
             assert_eq!(said.map(part), [acquirer, merchant, terminal], "{key}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_parts_are_found_wherever_they_lie() {
+        for length in 0..30_usize {
+            for (first, second) in (0..length).flat_map(|first| (first..length).map(move |second| (first, second))) {
+                // Its neighbours in the alphabet and a byte of a longer character beside it.
+                let mut key: Vec<u8> = [b'9', b';', 0xba, 0].iter().copied().cycle().take(length).collect();
+                (key[first], key[second]) = (b':', b':');
+                let mut ends = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
+                let expected = [(); 3].map(|()| ends.next().unwrap_or(length));
+                assert_eq!(Parts::of(&key).ends.map(|end| end as usize), expected, "{first} and {second} of {length}");
+            }
         }
     }
 }

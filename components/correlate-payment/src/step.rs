@@ -5,7 +5,7 @@ use tillwatch_sdk::{Cleared, Details, Evidence, Finding, Instant, Out, Value, pa
 use crate::{
     Kind,
     rule::CorrelatePayment,
-    state::{Facts, Open, Payment, Settles, Text, Window},
+    state::{Facts, Number, Open, Payment, Settles, Text, Window},
     tail::Opener,
 };
 use tillwatch_sdk::Rule as _;
@@ -207,7 +207,7 @@ impl<'a> Step<'a> {
         Finding {
             generation,
             deadline: Some(deadline),
-            amount: self.payment.amount,
+            amount: self.payment.numbers.get(Number::Amount),
             currency: self.payment.tail.text(Text::Currency).map(str::to_owned),
             broke_at: Some(kind.broke_at().to_owned()),
             evidence,
@@ -226,9 +226,9 @@ impl<'a> Step<'a> {
             ("merchant", payment.merchant(key)),
         ];
         let instants = [
-            ("authorized_at", payment.authorized.map(|kept| payment.base + kept)),
+            ("authorized_at", payment.numbers.get(Number::Authorized).map(|kept| payment.base + kept)),
             ("gives_up_at", self.patience_from().map(|from| from + self.windows.gives_up_ms(self.card))),
-            ("approved_at", payment.approved.map(|kept| payment.base + kept)),
+            ("approved_at", payment.numbers.get(Number::Approved).map(|kept| payment.base + kept)),
         ];
         let flags = [
             ("reversal_seen", payment.facts.has(Facts::REVERSAL_SEEN)),
@@ -246,7 +246,10 @@ impl<'a> Step<'a> {
 
     /// From where the terminal's patience is counted: the first authorize seen, or the watermark at which it came late.
     pub(crate) fn patience_from(&self) -> Option<Instant> {
-        Some(self.payment.base + self.payment.patience.or(self.payment.authorized)?)
+        Some(
+            self.payment.base
+                + self.payment.numbers.get(Number::Patience).or(self.payment.numbers.get(Number::Authorized))?,
+        )
     }
 }
 
