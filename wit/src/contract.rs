@@ -106,15 +106,16 @@ impl Batch {
     /// As [`Batch::push_piece`], or where a cut is not in `whole`.
     #[inline]
     pub fn push_cuts(&mut self, whole: &[u8], cuts: &[(u32, u32)]) {
-        self.ends.reserve(cuts.len());
-        for &(start, end) in cuts {
+        let bytes = &mut self.bytes;
+        self.ends.extend(cuts.iter().map(|&(start, end)| {
             if start < end {
-                append(&mut self.bytes, &whole[start as usize..], (end - start) as usize);
+                append(bytes, &whole[start as usize..], (end - start) as usize);
             }
             // Cut here and looked at once, below: ends only grow.
             #[allow(clippy::cast_possible_truncation, reason = "a batch that is too long does not pass")]
-            self.ends.push(self.bytes.len() as u32);
-        }
+            let end = bytes.len() as u32;
+            end
+        }));
         assert!(u32::try_from(self.bytes.len()).is_ok(), "invariant: a batch is under 4 GiB");
     }
 
