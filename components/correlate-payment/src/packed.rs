@@ -67,8 +67,6 @@ fn append(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
         | u32::from(parts.is_some()) << PARTS_AT
         | u32::from(payment.parts.is_some_and(|parts| parts.five)) << FIVE_AT;
     let start = bytes.len();
-    // Room is asked for once.
-    bytes.reserve(BYTES_MAX + tail.len());
     let mut out = Out { bytes, wide, fits: true };
     out.put(payment.base.to_le_bytes());
     let kinds = u64::from(payment.windows.kinds);
@@ -121,9 +119,6 @@ fn append(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
 fn place(opener: Option<u8>) -> u8 {
     opener.map_or(0, |place| place + 1)
 }
-
-/// A state before its tail, at most.
-const BYTES_MAX: usize = HEAD_BYTES + 3 + 8 * (1 + NUMBERS) + KINDS * (1 + 2 * 8) + 1 + KINDS * (3 + 2 * 8) + 4 * KINDS;
 
 struct Out<'a> {
     bytes: &'a mut Vec<u8>,

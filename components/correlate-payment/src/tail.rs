@@ -124,10 +124,8 @@ impl Tail {
     /// Adds one; gives its place, none where there is no room.
     pub(crate) fn push_opener(&mut self, opener: Opener<'_>) -> Option<u8> {
         let length = u8::try_from(opener.id.len()).ok().filter(|_| self.openers < OPENERS_MAX)?;
-        self.bytes.reserve(OPENER_HEAD_BYTES + opener.id.len());
-        self.bytes.push(opener.event);
-        self.bytes.push(length);
-        self.bytes.extend_from_slice(&opener.time.to_le_bytes());
+        let [a, b, c, d, e, f, g, h] = opener.time.to_le_bytes();
+        self.bytes.extend_from_slice(&[opener.event, length, a, b, c, d, e, f, g, h]);
         self.bytes.extend_from_slice(opener.id);
         self.openers += 1;
         Some(self.openers - 1)
