@@ -452,7 +452,38 @@ fn slot_change(
 
 fn dedup_change(changes: &mut Changes, bucket: i64, record: u32, hashes: Option<&[u128]>) {
     let parts = [bucket.to_be_bytes(), i64::from(record).to_be_bytes()];
-    changes.add(key(b'd', &[&parts[0], &parts[1]]), hashes.as_ref().map(value));
+    let content = hashes.map(|hashes| {
+        move |bytes: &mut Vec<u8>| {
+            // As postcard writes the list.
+            value(&hashes.len())(bytes);
+            hashes.iter().for_each(|hash| varint(bytes, *hash));
+        }
+    });
+    changes.add(key(b'd', &[&parts[0], &parts[1]]), content);
+}
+
+/// Appends a number as postcard writes it, seven bits a byte with the lowest first, and the highest bit of each but the last set. Eight bytes at
+/// once: there is a hash for every event, and a branch at each of its bytes was 2 % of an event's instructions.
+fn varint(bytes: &mut Vec<u8>, number: u128) {
+    const SEVENS: u32 = 56;
+    let mut room = [0; 3 * size_of::<u64>()];
+    for (at, word) in (0_u32..).zip(room.as_chunks_mut().0) {
+        *word = (spread(number >> (at * SEVENS)) | 0x8080_8080_8080_8080).to_le_bytes();
+    }
+    let length = (u128::BITS - number.leading_zeros()).div_ceil(7).max(1) as usize;
+    room[length - 1] &= 0x7f;
+    let end = bytes.len() + length;
+    bytes.extend_from_slice(&room);
+    bytes.truncate(end);
+}
+
+/// The lowest 56 bits, seven in each byte.
+#[allow(clippy::cast_possible_truncation, reason = "the lowest are wanted")]
+fn spread(number: u128) -> u64 {
+    let halves = number as u64;
+    let halves = (halves & 0x0fff_ffff) | ((halves & 0x00ff_ffff_f000_0000) << 4);
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | ((halves & 0x0fff_c000_0fff_c000) << 2);
+    (quarters & 0x007f_007f_007f_007f) | ((quarters & 0x3f80_3f80_3f80_3f80) << 1)
 }
 
 fn finding_change(changes: &mut Changes, terminal: &str, finding: &str, content: Option<&Finding>) {
@@ -467,4 +498,21 @@ fn clock_change(changes: &mut Changes, terminal: &str, clock: Option<&Clock>) {
 fn held_change(changes: &mut Changes, number: u64, output: Option<&Output>) {
     let number = i64::try_from(number).expect("invariant: numbers count up from 0").to_be_bytes();
     changes.add(key(b'h', &[&number]), output.and_then(Held::of).as_ref().map(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_hash_is_written_as_postcard_writes_it(number: u128, bits in 0..u128::BITS) {
+            for number in [number >> bits, u128::MAX >> bits, 1 << bits, 0] {
+                let mut bytes = b"before".to_vec();
+                varint(&mut bytes, number);
+                let expected = postcard::to_allocvec(&number).expect("is written");
+                proptest::prop_assert_eq!(&bytes[6..], expected);
+            }
+        }
+    }
 }
