@@ -59,8 +59,11 @@ impl Slot {
             self.body.reserve_exact(room(length) - self.body.len());
         }
         self.body.extend_from_slice(state);
-        // A payment that is finished is small, and stays for a while.
-        if self.body.capacity() > length + SPARE_BYTES_MAX {
+    }
+
+    /// Gives back what it has too much of: a payment that is finished is small, and stays for a while.
+    fn trim(&mut self) {
+        if self.body.capacity() > self.body.len() + SPARE_BYTES_MAX {
             self.body.shrink_to_fit();
         }
     }
@@ -312,8 +315,10 @@ impl Keyed {
     }
 
     fn sweep(&mut self, number: u32) {
-        let slot = &self.slots[number as usize];
-        if slot.used && !slot.live() {
+        let slot = &mut self.slots[number as usize];
+        if slot.live() {
+            slot.trim();
+        } else if slot.used {
             self.remove(number);
         }
     }
