@@ -9,9 +9,13 @@ import java.util.List;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.streaming.api.functions.sink.legacy.RichSinkFunction;
 
-/** Keeps the payments without a receipt in this process, and what it had taken of a core when the last had come. */
-final class Found extends RichSinkFunction<Long> {
-    private static final List<Long> PAYMENTS = new ArrayList<>();
+/**
+ * Keeps the payments without a receipt in this process, and what it had taken of a core when the last had come.
+ *
+ * @param <K> how payments are keyed
+ */
+final class Found<K> extends RichSinkFunction<K> {
+    private static final List<Object> PAYMENTS = new ArrayList<>();
     private static volatile long ended;
 
     @Override
@@ -20,7 +24,7 @@ final class Found extends RichSinkFunction<Long> {
     }
 
     @Override
-    public void invoke(Long payment, Context context) {
+    public void invoke(K payment, Context context) {
         PAYMENTS.add(payment);
     }
 
@@ -30,13 +34,13 @@ final class Found extends RichSinkFunction<Long> {
     }
 
     /** Writes the payments, one a line, and tells events and seconds of the measurement as a line of JSON. */
-    static void tell(String path, int events) throws IOException {
+    static void tell(String path) throws IOException {
         try (BufferedWriter writer = Files.newBufferedWriter(Path.of(path))) {
-            for (long payment : PAYMENTS) {
-                writer.write(Long.toString(payment));
+            for (Object payment : PAYMENTS) {
+                writer.write(payment.toString());
                 writer.newLine();
             }
         }
-        System.out.printf("{\"events\":%d,\"seconds\":%.6f}%n", events, (ended - Rows.began) / 1e9);
+        System.out.printf("{\"events\":%d,\"seconds\":%.6f}%n", Rows.measured, (ended - Rows.began) / 1e9);
     }
 }

@@ -2,25 +2,37 @@ package tillwatch.bench;
 
 import java.util.List;
 import java.util.Map;
-import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.cep.functions.PatternProcessFunction;
 import org.apache.flink.cep.functions.TimedOutPartialMatchHandler;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
 
-/** What timed out after its response is a payment without a receipt; a whole match is none. */
-final class Missing extends PatternProcessFunction<Row, Long> implements TimedOutPartialMatchHandler<Row> {
+/**
+ * What timed out after its response is a payment without a receipt; a whole match is none.
+ *
+ * @param <K> how payments are keyed
+ * @param <E> what an event is
+ */
+final class Missing<K, E extends Row> extends PatternProcessFunction<E, K> implements TimedOutPartialMatchHandler<E> {
     static final String RESPONSE = "response";
-    static final OutputTag<Long> TIMED_OUT = new OutputTag<>("timed-out", Types.LONG);
+
+    private final KeySelector<E, K> key;
+    private final OutputTag<K> timedOut;
+
+    Missing(KeySelector<E, K> key, OutputTag<K> timedOut) {
+        this.key = key;
+        this.timedOut = timedOut;
+    }
 
     @Override
-    public void processMatch(Map<String, List<Row>> match, Context context, Collector<Long> out) {}
+    public void processMatch(Map<String, List<E>> match, Context context, Collector<K> out) {}
 
     @Override
-    public void processTimedOutMatch(Map<String, List<Row>> match, Context context) {
-        List<Row> responses = match.get(RESPONSE);
+    public void processTimedOutMatch(Map<String, List<E>> match, Context context) throws Exception {
+        List<E> responses = match.get(RESPONSE);
         if (responses != null) {
-            context.output(TIMED_OUT, responses.get(0).payment);
+            context.output(timedOut, key.getKey(responses.get(0)));
         }
     }
 }

@@ -22,19 +22,30 @@ public class Row {
 
     public Row() {}
 
-    /** A file of rows in memory. */
-    static ByteBuffer open(String path) throws IOException {
+    /** A file of rows, each made when it is wanted. */
+    static Events<Row> open(String path) throws IOException {
+        ByteBuffer rows = map(path);
+        return new Events<>() {
+            @Override
+            public int count() {
+                return rows.limit() / BYTES;
+            }
+
+            @Override
+            public Row at(int index) {
+                return read(rows, index * BYTES);
+            }
+        };
+    }
+
+    /** A file in memory. */
+    static ByteBuffer map(String path) throws IOException {
         try (FileChannel channel = FileChannel.open(Path.of(path))) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size()).order(ByteOrder.LITTLE_ENDIAN);
         }
     }
 
-    static int count(ByteBuffer rows) {
-        return rows.limit() / BYTES;
-    }
-
-    static Row read(ByteBuffer rows, int index) {
-        int start = index * BYTES;
+    private static Row read(ByteBuffer rows, int start) {
         Row row = new Row();
         row.at = rows.getLong(start);
         row.payment = rows.getLong(start + 8);

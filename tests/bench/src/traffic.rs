@@ -163,6 +163,25 @@ pub fn write(shape: Shape, count: usize, to: &mut impl Write) -> io::Result<()> 
     to.flush()
 }
 
+/// Writes `count` records whole: s64 time in ms, then id, source, type and transaction key, then `data` as CBOR, each behind its length in two bytes; little-endian.
+///
+/// # Errors
+/// What the writer says.
+pub fn write_whole(shape: Shape, count: usize, to: &mut impl Write) -> io::Result<()> {
+    for row in Traffic::new(shape).take(count) {
+        let Bytes { headers, value, .. } = bytes(row, shape);
+        to.write_all(&row.at.to_le_bytes())?;
+        let said = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| text.as_bytes());
+        let texts =
+            ["ce_id", "ce_source", "ce_type", "ce_subject"].map(|name| said(name).expect("invariant: it is said"));
+        for piece in texts.into_iter().chain([&*value]) {
+            to.write_all(&u16::try_from(piece.len()).expect("invariant: pieces are short").to_le_bytes())?;
+            to.write_all(piece)?;
+        }
+    }
+    to.flush()
+}
+
 /// Payments below this number begin so long before the last of `count` rows that they have come to their end in every program, answer, receipt
 /// and windows: what is found of them can be compared.
 #[must_use]
@@ -349,5 +368,22 @@ mod tests {
         write(Shape::default(), 1_000, &mut file).expect("written to memory");
         assert_eq!(file.len(), 24_000);
         assert_eq!(file[..8], START_MS.to_le_bytes());
+    }
+
+    #[test]
+    fn a_file_of_whole_events_has_all_that_their_records_say() {
+        let mut file = Vec::new();
+        write_whole(Shape::default(), 1, &mut file).expect("written to memory");
+        let row = Traffic::new(Shape::default()).next().expect("traffic has no end");
+        let record = bytes(row, Shape::default());
+        let text =
+            |name: &str| record.headers.iter().find(|(header, _)| *header == name).expect("it is said").1.clone();
+        let mut expected = row.at.to_le_bytes().to_vec();
+        let texts = [text("ce_id"), text("ce_source"), text("ce_type"), text("ce_subject")].map(String::into_bytes);
+        for piece in texts.into_iter().chain([record.value]) {
+            expected.extend(u16::try_from(piece.len()).expect("it is short").to_le_bytes());
+            expected.extend(piece);
+        }
+        assert_eq!(file, expected);
     }
 }

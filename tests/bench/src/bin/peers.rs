@@ -1,6 +1,8 @@
 //! The same generated events through the engine, Flink CEP and a Flink function written by hand, in turns in one run, by the time of a
 //! core that each takes:
 //! authorize, response, and no receipt. All must find the same payments, or nothing is told: `cargo xtask bench --only peers`.
+//!
+//! Flink gets them twice: as rows of four numbers, which is less than an event, and whole, with all that the engine's events say.
 
 use std::{
     collections::BTreeSet,
@@ -73,26 +75,48 @@ fn main() -> Result<()> {
     }
 }
 
-/// How many rows each gets of what the others get: CEP takes its time.
-const CEP_SHARE: usize = 2;
+/// CEP gets half of what the others get, since it takes its time, and so does who keeps whole events in memory.
+const SHARE: usize = 2;
+
+/// What an event of Flink's is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Four numbers.
+    Rows,
+    /// All that its record says.
+    Whole,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Whole => "whole",
+        }
+    }
+}
 
 fn compare(options: &Options) -> Result<()> {
     let peers = Peers::find()?;
     let folder = tempfile::tempdir()?;
-    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
-    let all = Case::new(folder.path(), "all", options.warm, options.events)?;
-    let few = Case::new(folder.path(), "few", options.warm / CEP_SHARE, options.events / CEP_SHARE)?;
+    let mut rates = [const { Vec::new() }; 5];
+    let all = Case::new(folder.path(), Kind::Rows, options.warm, options.events)?;
+    let few = Case::new(folder.path(), Kind::Rows, options.warm / SHARE, options.events / SHARE)?;
+    let whole = Case::new(folder.path(), Kind::Whole, options.warm / SHARE, options.events / SHARE)?;
+    let found = folder.path().join("found");
     for _ in 0..options.rounds {
-        rates[0].push(all.run(&mut all.engine()?, &folder.path().join("engine"))?);
-        rates[1].push(few.run(&mut few.flink(&peers, "cep"), &folder.path().join("cep"))?);
-        rates[2].push(all.run(&mut all.flink(&peers, "function"), &folder.path().join("function"))?);
+        rates[0].push(all.run(&mut all.engine()?, &found)?);
+        rates[1].push(few.run(&mut few.flink(&peers, "cep"), &found)?);
+        rates[2].push(all.run(&mut all.flink(&peers, "function"), &found)?);
+        rates[3].push(whole.run(&mut whole.flink(&peers, "cep"), &found)?);
+        rates[4].push(whole.run(&mut whole.flink(&peers, "function"), &found)?);
     }
     let how = format!(
         "median of {} rounds in turns, the same {} payments without a receipt found by all",
         options.rounds,
         all.missing.len()
     );
-    let [engine, cep, function] = rates.clone().map(median);
+    let [engine, cep, function, cep_whole, function_whole] = rates.clone().map(median);
     let ratio =
         |other: usize| median(rates[0].iter().zip(&rates[other]).map(|(engine, other)| engine / other).collect());
     let tell = |name: &str, value: f64, unit: &str, reach, how: &str| {
@@ -106,21 +130,26 @@ fn compare(options: &Options) -> Result<()> {
         Reach::Nothing,
         "correlate-payment as a component, by the time of a core",
     );
-    tell("peers-flink-cep-events-per-s", cep, "events/s", Reach::Nothing, "Flink 2.3 CEP, by the time of a core");
-    tell(
-        "peers-flink-function-events-per-s",
-        function,
-        "events/s",
-        Reach::Nothing,
-        "KeyedProcessFunction by hand, by the time of a core",
-    );
-    tell("peers-flink-cep-ratio", ratio(1), "x", Reach::AtLeast(10.0), &how);
-    tell("peers-flink-function-ratio", ratio(2), "x", Reach::AtLeast(3.0), &how);
+    for (name, rate, what) in [
+        ("cep", cep, "Flink 2.3 CEP over rows of four numbers"),
+        ("function", function, "KeyedProcessFunction by hand over rows of four numbers"),
+        ("cep-whole", cep_whole, "Flink 2.3 CEP over whole events"),
+        ("function-whole", function_whole, "KeyedProcessFunction by hand over whole events"),
+    ] {
+        let how = format!("{what}, by the time of a core");
+        tell(&format!("peers-flink-{name}-events-per-s"), rate, "events/s", Reach::Nothing, &how);
+    }
+    for (name, place, reach) in
+        [("cep", 1, 10.0), ("function", 2, 3.0), ("cep-whole", 3, 10.0), ("function-whole", 4, 3.0)]
+    {
+        tell(&format!("peers-flink-{name}-ratio"), ratio(place), "x", Reach::AtLeast(reach), &how);
+    }
     Ok(())
 }
 
 /// The rows of a comparison, and what must be found in them.
 struct Case {
+    kind: Kind,
     rows: PathBuf,
     warm: usize,
     events: usize,
@@ -130,14 +159,17 @@ struct Case {
 }
 
 impl Case {
-    fn new(folder: &Path, name: &str, warm: usize, events: usize) -> Result<Self> {
-        let rows = folder.join(name);
+    fn new(folder: &Path, kind: Kind, warm: usize, events: usize) -> Result<Self> {
+        let rows = folder.join(format!("{}-{events}", kind.name()));
         let mut file = BufWriter::new(File::create(&rows)?);
-        traffic::write(Shape::default(), warm + events, &mut file)?;
+        match kind {
+            Kind::Rows => traffic::write(Shape::default(), warm + events, &mut file)?,
+            Kind::Whole => traffic::write_whole(Shape::default(), warm + events, &mut file)?,
+        }
         let settled = traffic::settled(Shape::default(), warm + events);
         let missing: BTreeSet<u64> = (0..settled).filter(|payment| Traffic::missing(*payment)).collect();
         ensure!(!missing.is_empty(), "with {} events nothing is settled: there must be more", warm + events);
-        Ok(Self { rows, warm, events, settled, missing })
+        Ok(Self { kind, rows, warm, events, settled, missing })
     }
 
     /// Runs one program; it must find what is missing, all of it and nothing else. Gives events a second.
@@ -145,7 +177,7 @@ impl Case {
         let told = run(command.arg(found))?;
         let took: Took = serde_json::from_str(told.trim()).with_context(|| format!("{command:?} told {told:?}"))?;
         let text = std::fs::read_to_string(found)?;
-        let numbers: Vec<u64> = text.lines().map(str::parse).collect::<Result<_, _>>()?;
+        let numbers: Vec<u64> = text.lines().map(number).collect::<Result<_, _>>()?;
         let found: BTreeSet<u64> = numbers.iter().copied().filter(|payment| *payment < self.settled).collect();
         ensure!(numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len(), "{command:?} found a payment twice");
         if found != self.missing {
@@ -164,7 +196,7 @@ impl Case {
     fn flink(&self, peers: &Peers, way: &str) -> Command {
         let java = peers.java("flink", "Compare");
         let mut command = one_core(java.get_program());
-        command.args(java.get_args()).arg(way).arg(&self.rows).arg(self.warm.to_string());
+        command.args(java.get_args()).args([way, self.kind.name()]).arg(&self.rows).arg(self.warm.to_string());
         command
     }
 }
@@ -173,6 +205,12 @@ fn one_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", "0"]).arg(program);
     command
+}
+
+/// The payment that a program names, by its number or its transaction key.
+fn number(told: &str) -> Result<u64> {
+    let subject = || traffic::payment(told, Shape::default());
+    told.parse().ok().or_else(subject).with_context(|| format!("{told:?} is no payment"))
 }
 
 /// The payment of a finding; of all that can be missed only receipts are.
