@@ -194,11 +194,17 @@ impl Event {
     #[must_use]
     #[inline]
     pub fn piece(&self, field: FieldId) -> &[u8] {
+        self.at(self.range(field))
+    }
+
+    /// Where a field's piece lies, as in [`Event::find`].
+    #[inline]
+    pub(crate) fn range(&self, field: FieldId) -> (u32, u32) {
         let span = match self.envelope.get(field.0 as usize) {
             Some(&known) if known != NOT_KNOWN => self.packed().get(known as usize).copied().map(Span::of),
             _ => self.spans().find(|span| span.field == field),
         };
-        span.map_or(&[], |span| self.at((span.start, span.end)))
+        span.map_or((0, 0), |span| (span.start, span.end))
     }
 
     /// Finds many fields in one pass: puts the range of each whose place is not past `ranges` there, and leaves the others.

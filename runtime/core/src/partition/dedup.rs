@@ -45,31 +45,36 @@ const NAMES: [FieldId; 3] = [FieldId::PARTITIONKEY, FieldId::SOURCE, FieldId::ID
 
 /// The hash that an event is known by: 128 bits, so that no two of billions meet by chance. Where its name was masked, that of all it says.
 pub(super) fn hash(event: &Event) -> u128 {
-    let parts = NAMES.map(|field| event.piece(field));
-    let mut short = [0; SHORT_BYTES];
-    let length = parts.iter().map(|part| part.len() + size_of::<u64>()).sum::<usize>();
-    if let Some(mut rest) = short.get_mut(..length) {
-        for part in parts {
-            let (head, tail) = rest.split_at_mut(size_of::<u64>());
-            head.copy_from_slice(&(part.len() as u64).to_le_bytes());
-            let (text, tail) = tail.split_at_mut(part.len());
-            text.copy_from_slice(part);
-            rest = tail;
+    let ranges = NAMES.map(|field| event.range(field));
+    let length = ranges.iter().map(|(start, end)| (end - start) as usize + size_of::<u64>()).sum::<usize>();
+    if length <= SHORT_BYTES {
+        let mut room = [0; SHORT_BYTES + WIDE_BYTES];
+        let mut at = 0;
+        for range in ranges {
+            let part = event.at(range);
+            room[at..at + size_of::<u64>()].copy_from_slice(&(part.len() as u64).to_le_bytes());
+            at += size_of::<u64>();
+            match event.whole()[range.0 as usize..].first_chunk::<WIDE_BYTES>() {
+                // What is too much is written over, or lies behind the end.
+                Some(wide) if part.len() <= WIDE_BYTES => room[at..at + WIDE_BYTES].copy_from_slice(wide),
+                _ => room[at..at + part.len()].copy_from_slice(part),
+            }
+            at += part.len();
         }
-        let short = &short[..length];
-        // Hardly one has a star; without a way out of the loop sixteen bytes are looked at at once. A length may look like one: no harm.
-        if short.iter().fold(false, |found, byte| found | (*byte == mask::MASK))
+        // Hardly one has a star; without a way out of the loop sixteen bytes are looked at at once. A length may look like one, and what lies
+        // behind the end may have one: no harm.
+        if room.iter().fold(false, |found, byte| found | (*byte == mask::MASK))
             && let Some(twin) = twin(event)
         {
             return twin;
         }
-        return xxh3_128(short);
+        return xxh3_128(&room[..length]);
     }
     if let Some(twin) = twin(event) {
         return twin;
     }
     let mut hasher = Xxh3::new();
-    for part in parts {
+    for part in ranges.map(|range| event.at(range)) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
@@ -102,6 +107,9 @@ pub(super) fn twin(event: &Event) -> Option<u128> {
 
 /// Names of an event that are hashed in one piece: the hash is the same, and setting up one of several pieces costs more than a short hash.
 const SHORT_BYTES: usize = 192;
+
+/// Nearly every name is shorter: copied as a fixed number of bytes, which is a few loads and stores in place of a call.
+const WIDE_BYTES: usize = 64;
 
 impl Dedup {
     pub(super) fn new(limits: &Limits) -> Self {
@@ -251,13 +259,15 @@ mod tests {
 
     #[test]
     fn a_name_is_hashed_the_same_in_one_piece_and_in_several() {
-        for length in [0, 1, 30, 100, 131, 132, 133, 300] {
+        for length in [0, 1, 30, 63, 64, 65, 100, 131, 132, 133, 156, 157, 158, 300] {
             let (terminal, source, id) = ("T1", "/r/x/t/T1", "i".repeat(length));
-            let mut event = EventBuilder::new(&[]);
+            // Stars beside a name are none of its own.
+            let mut event = EventBuilder::new(b"6222********1234");
             for (field, text) in
                 [(FieldId::PARTITIONKEY, terminal), (FieldId::SOURCE, source), (FieldId::ID, id.as_str())]
             {
                 event.push(field, text.as_bytes());
+                event.push(FieldId::SITE, b"6222********1234");
             }
             let event = event.build();
             let mut hasher = Xxh3::new();
