@@ -25,6 +25,9 @@ pub(crate) const OPENERS_MAX: u8 = 63;
 /// Bytes of an opener before its id.
 const OPENER_HEAD_BYTES: usize = 10;
 
+/// Of the texts and openers that an ordinary payment comes to have: what it begins with is moved no more.
+const TEXTS_ROOM_BYTES: usize = 120;
+
 /// Of an ordinary opener, with an id of 26 characters.
 const OPENER_ROOM_BYTES: usize = 40;
 
@@ -96,8 +99,7 @@ impl Tail {
         let (head, count) = length(u32::try_from(content.len()).expect("invariant: a text is under 4 GiB"));
         let head = &head[..count];
         if self.bytes.capacity() == 0 {
-            // A payment's first texts, and its first opener.
-            self.bytes.reserve(2 * OPENER_ROOM_BYTES);
+            self.bytes.reserve(TEXTS_ROOM_BYTES + OPENER_ROOM_BYTES);
         }
         let length = head.len() + content.len();
         self.bytes.extend_from_slice(head);
