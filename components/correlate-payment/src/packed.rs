@@ -7,7 +7,7 @@ use tillwatch_sdk::State;
 
 use crate::{
     Kind,
-    state::{Facts, KINDS, Level, NUMBERS, Number, Open, Parts, Payment, Rail, Settles, Window, kinds},
+    state::{Facts, KINDS, Level, NUMBERS, Open, Parts, Payment, Rail, Settles, Window, kinds, places},
     tail::OPENERS_MAX,
 };
 
@@ -19,7 +19,7 @@ const LEVEL_BITS: u32 = 3;
 const RAIL_AT: u32 = LEVEL_BITS;
 const FACTS_AT: u32 = RAIL_AT + 3;
 const NUMBERS_AT: u32 = FACTS_AT + 8;
-const OPEN_AT: u32 = NUMBERS_AT + Number::Finished as u32 + 1;
+const OPEN_AT: u32 = NUMBERS_AT + NUMBERS;
 const GENERATIONS_AT: u32 = OPEN_AT + 1;
 const WIDE_AT: u32 = GENERATIONS_AT + 1;
 const PARTS_AT: u32 = WIDE_AT + 1;
@@ -75,10 +75,8 @@ fn append(payment: &Payment, bytes: &mut Vec<u8>, wide: bool) -> bool {
         out.put(ends);
     }
     out.number(payment.last);
-    let mut has = payment.numbers.has;
-    while has != 0 {
-        out.number(payment.numbers.of[has.trailing_zeros() as usize]);
-        has &= has - 1;
+    for number in places(u64::from(payment.numbers.has)) {
+        out.number(payment.numbers.of[number as usize]);
     }
     for (_, window) in payment.windows.iter() {
         let grace = window.grace != 0;
@@ -198,10 +196,8 @@ fn fill(payment: &mut Payment, bytes: &[u8]) -> Option<()> {
     payment.facts = Facts((bits >> FACTS_AT & 0xff) as u8);
     payment.last = rest.number()?;
     payment.numbers.has = bits >> NUMBERS_AT & ((1 << NUMBERS) - 1);
-    let mut has = payment.numbers.has;
-    while has != 0 {
-        payment.numbers.of[has.trailing_zeros() as usize] = rest.number()?;
-        has &= has - 1;
+    for number in places(u64::from(payment.numbers.has)) {
+        payment.numbers.of[number as usize] = rest.number()?;
     }
     // A place that no opener has is no state of this rule's.
     let opener = |byte: u8| match byte & PLACE_MASK {
@@ -264,7 +260,7 @@ mod tests {
         payment.level = Level::Display;
         payment.facts = Facts(0b1010_0101);
         payment.rail = Some(Rail::Named);
-        payment.numbers = Numbers { has: (1 << NUMBERS) - 1, of: [-far; NUMBERS] };
+        payment.numbers = Numbers { has: (1 << NUMBERS) - 1, of: [-far; NUMBERS as usize] };
         payment.last = far;
         payment.tail.put(Text::Rail, b"barter");
         payment.tail.put(Text::Site, "x".repeat(300).as_bytes());

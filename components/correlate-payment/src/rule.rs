@@ -189,10 +189,8 @@ fn learn(payment: &mut Payment, visit: &Visit<'_>) {
         }
     }
     if visit.event_index() == Some(AUTHORIZE) {
-        if !payment.numbers.has(Number::Amount)
-            && let Some(amount) = visit.amount()
-        {
-            payment.numbers.set(Number::Amount, amount);
+        if let Some(amount) = visit.amount() {
+            payment.numbers.get_or_insert(Number::Amount, amount);
         }
         take(payment, Text::Currency, visit.piece_of(FieldId::CURRENCY), &[]);
     }

@@ -133,7 +133,7 @@ pub(crate) enum Number {
 }
 
 /// How many there are.
-pub(crate) const NUMBERS: usize = Number::Finished as usize + 1;
+pub(crate) const NUMBERS: u32 = Number::Finished as u32 + 1;
 
 /// The numbers that a payment has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub(crate) struct Numbers {
     /// Which there are, as bits.
     pub(crate) has: u32,
     /// Nothing is said by one that is not there.
-    pub(crate) of: [i64; NUMBERS],
+    pub(crate) of: [i64; NUMBERS as usize],
 }
 
 impl Numbers {
@@ -231,12 +231,10 @@ impl Waits {
     /// The openers that they speak of, as bits, and when the first of them fires, from `base`.
     pub(crate) fn survey(&self) -> (u64, Option<i64>) {
         let (mut openers, mut first) = (0, i64::MAX);
-        let mut kinds = self.kinds;
-        while kinds != 0 {
-            let window = &self.of[kinds.trailing_zeros() as usize];
+        for kind in places(u64::from(self.kinds)) {
+            let window = &self.of[kind as usize];
             openers |= window.opener.map_or(0, |place| 1 << place);
             first = first.min(window.fires());
-            kinds &= kinds - 1;
         }
         (openers, (self.kinds != 0).then_some(first))
     }
@@ -248,11 +246,17 @@ impl Waits {
 }
 
 /// The kinds of a set of bits, in order.
-pub(crate) fn kinds(mut bits: u16) -> impl Iterator<Item = Kind> {
+pub(crate) fn kinds(set: u16) -> impl Iterator<Item = Kind> {
+    places(u64::from(set)).map_while(|kind| Kind::ALL.get(kind as usize).copied())
+}
+
+/// The places of the bits that are set, the lowest first.
+#[inline]
+pub(crate) fn places(mut set: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
-        let kind = Kind::ALL.get(bits.trailing_zeros() as usize)?;
-        bits &= bits - 1;
-        Some(*kind)
+        let place = (set != 0).then(|| set.trailing_zeros())?;
+        set &= set - 1;
+        Some(place)
     })
 }
 
@@ -403,13 +407,11 @@ impl Parts {
             _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
         let mut found = |word: u64, at: u32| {
-            let mut colons = colons(word);
-            while colons != 0 {
+            for colon in places(colons(word)) {
                 if let Some(end) = ends.get_mut(count) {
-                    *end = at + colons.trailing_zeros() / 8;
+                    *end = at + colon / 8;
                 }
                 count += 1;
-                colons &= colons - 1;
             }
         };
         let mut at = 0;
