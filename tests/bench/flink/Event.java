@@ -56,12 +56,7 @@ public class Event extends Row {
             Event event = new Event();
             event.at = at;
             event.subject = text(headers, "ce_subject");
-            event.step = switch (text(headers, "ce_type")) {
-                case "pos.payment.authorize" -> AUTHORIZE;
-                case "pos.payment.response" -> "terminal".equals(leg) ? RESPONSE : OTHER;
-                case "pos.print.result" -> "printed".equals(state) ? PRINT : OTHER;
-                default -> OTHER;
-            };
+            event.step = step(text(headers, "ce_type"), leg, state);
             return event;
         }
 

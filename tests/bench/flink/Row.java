@@ -25,16 +25,16 @@ public class Row {
     /** A file of rows, each made when it is wanted. */
     static Events<Row> open(String path) throws IOException {
         ByteBuffer rows = map(path);
-        return new Events<>() {
-            @Override
-            public int count() {
-                return rows.limit() / BYTES;
-            }
+        return new Events<>(rows.limit() / BYTES, index -> read(rows, index * BYTES));
+    }
 
-            @Override
-            public Row at(int index) {
-                return read(rows, index * BYTES);
-            }
+    /** What an event of a type is for the receipt, by what its `data` says. */
+    static int step(String type, String leg, String state) {
+        return switch (type) {
+            case "pos.payment.authorize" -> AUTHORIZE;
+            case "pos.payment.response" -> "terminal".equals(leg) ? RESPONSE : OTHER;
+            case "pos.print.result" -> "printed".equals(state) ? PRINT : OTHER;
+            default -> OTHER;
         };
     }
 

@@ -38,7 +38,7 @@ final class Rows<E extends Row> implements SourceFunction<E> {
             if (index == warm) {
                 began = Processor.nanos();
             }
-            E row = rows.at(index);
+            E row = rows.at().apply(index);
             context.collectWithTimestamp(row, row.at);
             if (row.at >= told + WATERMARK_EVERY_MS) {
                 told = row.at;

@@ -44,17 +44,7 @@ public class Whole extends Row {
         while (records.hasRemaining()) {
             events.add(decode(records));
         }
-        return new Events<>() {
-            @Override
-            public int count() {
-                return events.size();
-            }
-
-            @Override
-            public Whole at(int index) {
-                return events.get(index);
-            }
-        };
+        return new Events<>(events.size(), events::get);
     }
 
     private static Whole decode(ByteBuffer records) throws IOException {
@@ -73,12 +63,7 @@ public class Whole extends Row {
                 }
             }
         }
-        event.step = switch (event.type) {
-            case "pos.payment.authorize" -> AUTHORIZE;
-            case "pos.payment.response" -> "terminal".equals(event.leg) ? RESPONSE : OTHER;
-            case "pos.print.result" -> "printed".equals(event.state) ? PRINT : OTHER;
-            default -> OTHER;
-        };
+        event.step = step(event.type, event.leg, event.state);
         return event;
     }
 
