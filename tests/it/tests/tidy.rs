@@ -15,11 +15,10 @@ const FILE_LINES_MAX: usize = 600;
 const CRATE_DOC_LINES: std::ops::RangeInclusive<usize> = 3..=15;
 
 /// All that the core may depend on: nothing that does I/O, reads a clock, logs or is asynchronous.
-const CORE: [&str; 12] = [
+const CORE: [&str; 11] = [
     "base64",
     "ciborium",
     "ciborium-ll",
-    "hashbrown",
     "jiff",
     "memchr",
     "postcard",

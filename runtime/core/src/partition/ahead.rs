@@ -51,6 +51,7 @@ impl Partition {
             let event = &self.order.waiting.placed(*place).event;
             (dedup::hash(event), Terminals::hash(event.piece(FieldId::PARTITIONKEY)))
         }));
+        hashes.iter().for_each(|(_, name)| known.fetch_index(*name));
         hashes.iter().for_each(|(hash, _)| self.dedup.fetch(*hash));
         terminals.clear();
         terminals.extend(hashes.iter().map(|(_, name)| known.guess(*name)));
@@ -62,10 +63,11 @@ impl Partition {
         self.scratch.ahead = Ahead { places, hashes, terminals };
     }
 
-    /// Fetches where keys of these hashes probably are.
-    pub(super) fn fetch_slots(&self, hashes: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
+    /// Fetches where keys of these hashes probably are, and gives it.
+    pub(super) fn fetch_slots(&self, hashes: impl Iterator<Item = u64> + Clone, slots: &mut Vec<Option<u32>>) {
+        self.keyed.fetch_index(hashes.clone());
         slots.clear();
-        slots.extend(hashes.filter_map(|hash| self.keyed.guess(hash)));
-        self.keyed.fetch(slots.iter().copied());
+        slots.extend(hashes.map(|hash| self.keyed.guess(hash)));
+        self.keyed.fetch(slots.iter().copied().flatten());
     }
 }

@@ -138,7 +138,7 @@ impl Dedup {
             self.expire(bucket);
             self.last = Some(bucket);
         }
-        if self.seen.insert(Seen::new(hash, bucket)).is_some() {
+        if !self.seen.insert(Seen::new(hash, bucket)) {
             return false;
         }
         self.list(hash, bucket);
@@ -155,18 +155,21 @@ impl Dedup {
     }
 
     fn insert(&mut self, hash: u128, bucket: i64) {
-        let seen = Seen::new(hash, bucket);
-        if let Some(there) = self.seen.insert(seen) {
-            *there = seen;
-        }
+        self.seen.replace(Seen::new(hash, bucket));
         self.list(hash, bucket);
     }
 
     fn list(&mut self, hash: u128, bucket: i64) {
-        let last = self.buckets.last_entry().filter(|last| *last.key() == bucket);
-        match last {
-            Some(last) => last.into_mut().hashes.push(hash),
-            None => self.buckets.entry(bucket).or_default().hashes.push(hash),
+        match self.buckets.last_entry() {
+            Some(last) if *last.key() == bucket => last.into_mut().hashes.push(hash),
+            Some(mut last) if *last.key() < bucket => {
+                // Hardly any more come into the last one, and about as many into this one.
+                last.get_mut().hashes.shrink_to_fit();
+                let mut hashes = Vec::with_capacity(last.get().hashes.len());
+                hashes.push(hash);
+                self.buckets.insert(bucket, Bucket { hashes, ..Bucket::default() });
+            }
+            _ => self.buckets.entry(bucket).or_default().hashes.push(hash),
         }
     }
 

@@ -1,19 +1,18 @@
 //! Keyed state: opaque bytes and one wake-up per (rule, terminal, key), with what changed since the last commit and what a faulted flush
 //! must take back. Owns the timer index. The key of a terminal-keyed rule is empty.
 
-use std::hint::black_box;
-
-use hashbrown::HashTable;
 use tillwatch_wit::contract::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     ahead::TOGETHER,
+    index::Index,
     moment::turn,
+    pieces::Pieces,
     terminals::{Terminal, Terminals},
     timers::Timers,
 };
-use crate::line::{LINE_BYTES, fetch, fetch_bytes};
+use crate::line::{LINE_BYTES, fetch_bytes};
 
 /// A wake-up that never comes.
 pub(super) const NEVER: Instant = Instant::MAX;
@@ -50,6 +49,10 @@ impl Slot {
 
     pub(super) fn state(&self) -> &[u8] {
         &self.body[self.key_end as usize..]
+    }
+
+    fn is_of(&self, (rule, terminal): (u16, Terminal), key: &[u8]) -> bool {
+        self.rule == rule && self.terminal == terminal && self.key_bytes() == key
     }
 
     fn set_state(&mut self, state: &[u8]) {
@@ -117,9 +120,9 @@ struct Gone {
 /// All state of a partition's rules.
 #[derive(Default)]
 pub(super) struct Keyed {
-    slots: Vec<Slot>,
+    slots: Pieces<Slot>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     /// Slots in use by rule.
     held: Vec<usize>,
     timers: Timers,
@@ -157,18 +160,30 @@ impl Keyed {
     }
 
     /// The slot of a key with its hash.
-    pub(super) fn find(&self, hash: u64, (rule, terminal): (u16, Terminal), key: &[u8]) -> Option<u32> {
-        self.index
-            .find(hash, |&number| {
-                let slot = &self.slots[number as usize];
-                slot.rule == rule && slot.terminal == terminal && slot.key_bytes() == key
-            })
-            .copied()
+    pub(super) fn find(&self, hash: u64, owner: (u16, Terminal), key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |number| self.slots[number as usize].is_of(owner, key))
     }
 
-    /// The slot that a key of this hash probably has, looked up without a look at any slot, see `ahead`.
+    /// As [`Keyed::find`], quicker where [`Keyed::guess`], asked since the last key came or went, was right.
+    pub(super) fn find_guessed(
+        &self,
+        guess: Option<u32>,
+        hash: u64,
+        owner: (u16, Terminal),
+        key: &[u8],
+    ) -> Option<u32> {
+        let guess = guess?;
+        if self.slots[guess as usize].is_of(owner, key) { Some(guess) } else { self.find(hash, owner, key) }
+    }
+
+    /// The slot that a key of this hash probably has, looked up without a look at any slot, see `ahead`; none where no key has it.
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
-        self.index.find(hash, |_| true).copied()
+        self.index.guess(hash)
+    }
+
+    /// Asks for what keys of these hashes are looked for in, see `ahead`.
+    pub(super) fn fetch_index(&self, hashes: impl Iterator<Item = u64>) {
+        hashes.for_each(|hash| self.index.fetch(hash));
     }
 
     /// Fetches slots, then what they hold, see `ahead`.
@@ -207,8 +222,7 @@ impl Keyed {
                 u32::try_from(self.slots.len() - 1).expect("invariant: keys_max is under 4 billion")
             }
         };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, number, |&other| slots[other as usize].hash);
+        self.index.insert(hash, number);
         number
     }
 
@@ -335,9 +349,7 @@ impl Keyed {
         }
         slot.body = Vec::new();
         slot.key_end = 0;
-        if let Ok(found) = self.index.find_entry(hash, |&other| other == number) {
-            found.remove();
-        }
+        self.index.remove(hash, number);
         self.held[usize::from(rule)] -= 1;
         self.terminals.release(terminal);
         self.free.push(number);
@@ -367,7 +379,7 @@ impl Keyed {
         for &(_, number, _) in coming {
             let slot = &slots[number as usize];
             terminals.fetch(slot.terminal);
-            black_box(index.find(slot.hash, |&other| other == number));
+            index.fetch(slot.hash);
         }
         let known = due.len();
         while let Some((slot, generation)) = timers.take(*due_at) {
@@ -433,7 +445,7 @@ impl Keyed {
 
     /// Every slot in use.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0u32..).zip(&self.slots).filter(|(_, slot)| slot.used)
+        (0u32..).zip(self.slots.iter()).filter(|(_, slot)| slot.used)
     }
 
     pub(super) fn has_changes(&self) -> bool {
@@ -447,7 +459,7 @@ impl Keyed {
         for group in gone.chunks(TOGETHER) {
             for gone in group {
                 self.terminals.fetch(gone.terminal);
-                black_box(self.guess(gone.hash));
+                self.index.fetch(gone.hash);
             }
             for &Gone { hash, rule, terminal, key_bytes } in group {
                 let (key, others) = rest.split_at(key_bytes as usize);
@@ -481,12 +493,12 @@ impl Keyed {
 }
 
 /// Fetches slots, then what they hold.
-fn fetch_slots(slots: &[Slot], numbers: impl Iterator<Item = u32> + Clone) {
-    numbers.clone().for_each(|number| fetch(slots, number as usize));
+fn fetch_slots(slots: &Pieces<Slot>, numbers: impl Iterator<Item = u32> + Clone) {
+    numbers.clone().for_each(|number| slots.fetch::<1>(number as usize));
     numbers.for_each(|number| slots[number as usize].fetch());
 }
 
-fn wanted(slots: &[Slot], deadline: Instant, slot: u32, generation: u32) -> bool {
+fn wanted(slots: &Pieces<Slot>, deadline: Instant, slot: u32, generation: u32) -> bool {
     let slot = &slots[slot as usize];
     slot.used && slot.generation == generation && slot.wake == deadline
 }

@@ -8,11 +8,14 @@ mod actions;
 mod ahead;
 mod dedup;
 mod engine;
+mod index;
 mod keyed;
 mod ledger;
+mod lines;
 mod merge;
 mod moment;
 mod order;
+mod pieces;
 mod routing;
 mod run;
 mod second;
@@ -186,7 +189,7 @@ struct Scratch {
     wave: Vec<run::Visiting>,
     ranges: Vec<(u32, u32)>,
     /// Where the keys of a group of visits probably are, see `ahead`.
-    slots: Vec<u32>,
+    slots: Vec<Option<u32>>,
     cursors: Vec<run::Cursor>,
     /// What the events to be handed out next will look for, see `ahead`.
     ahead: ahead::Ahead,

@@ -352,14 +352,14 @@ impl Partition {
         }
         for group in scratch.wave.chunks_mut(TOGETHER) {
             self.fetch_slots(group.iter().map(|visiting| visiting.hash), &mut scratch.slots);
-            for visiting in group {
+            for (visiting, guess) in group.iter_mut().zip(&scratch.slots) {
                 let (moment, coming) = (&moments[visiting.moment], visiting.coming);
                 let rule = &self.routes.rules[coming.rule as usize];
                 let by_payment = rule.key == Scope::Payment;
                 let batch = &mut scratch.batches[coming.rule as usize];
                 batch.visits.push(moment.visit(&coming));
                 let key = moment.key(&coming, by_payment);
-                visiting.slot = self.keyed.find(visiting.hash, (coming.rule, moment.terminal), key);
+                visiting.slot = self.keyed.find_guessed(*guess, visiting.hash, (coming.rule, moment.terminal), key);
                 batch.push_piece(visiting.slot.map_or(&[], |slot| self.keyed.slot(slot).state()));
                 let terminal = self.keyed.terminals.name(moment.terminal).as_bytes();
                 batch.push_piece(if by_payment { key } else { terminal });

@@ -1,9 +1,9 @@
 //! Terminals (partition keys) of one partition by number, so that slots and visits name them in four bytes. A number lives as long as
 //! something refers to it.
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::index::Index;
 use crate::line::{LINE_BYTES, fetch};
 
 /// Number of a terminal in its partition.
@@ -26,7 +26,7 @@ const _: () = assert!(size_of::<Entry>() == LINE_BYTES / 2);
 pub(super) struct Terminals {
     entries: Vec<Entry>,
     free: Vec<Terminal>,
-    index: HashTable<Terminal>,
+    index: Index,
 }
 
 impl Terminals {
@@ -36,8 +36,7 @@ impl Terminals {
     /// When a new name is no UTF-8: the decoder has checked that it is.
     pub(super) fn hold(&mut self, name: &[u8]) -> Terminal {
         let hash = Self::hash(name);
-        if let Some(&terminal) = self.index.find(hash, |&number| self.entries[number as usize].name.as_bytes() == name)
-        {
+        if let Some(terminal) = self.index.find(hash, |number| self.entries[number as usize].name.as_bytes() == name) {
             self.entries[terminal as usize].references += 1;
             return terminal;
         }
@@ -53,8 +52,7 @@ impl Terminals {
                 u32::try_from(self.entries.len() - 1).expect("invariant: keys_max bounds the terminals")
             }
         };
-        let entries = &self.entries;
-        self.index.insert_unique(hash, terminal, |&number| Self::hash(entries[number as usize].name.as_bytes()));
+        self.index.insert(hash, terminal);
         terminal
     }
 
@@ -63,9 +61,14 @@ impl Terminals {
         xxh3_64(name)
     }
 
+    /// Asks for what a name of this hash is looked for in, see `ahead`.
+    pub(super) fn fetch_index(&self, hash: u64) {
+        self.index.fetch(hash);
+    }
+
     /// The number that a name of this hash probably has, looked up without a look at any name, see `ahead`.
     pub(super) fn guess(&self, hash: u64) -> Option<Terminal> {
-        self.index.find(hash, |_| true).copied()
+        self.index.guess(hash)
     }
 
     /// Fetches the entry.
@@ -102,9 +105,7 @@ impl Terminals {
         entry.references -= 1;
         if entry.references == 0 {
             let hash = Self::hash(entry.name.as_bytes());
-            if let Ok(found) = self.index.find_entry(hash, |&number| number == terminal) {
-                found.remove();
-            }
+            self.index.remove(hash, terminal);
             self.free.push(terminal);
         }
     }
