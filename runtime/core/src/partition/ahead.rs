@@ -65,7 +65,7 @@ impl Partition {
 
     /// Fetches where keys of these hashes probably are, and gives it.
     pub(super) fn fetch_slots(&self, hashes: impl Iterator<Item = u64> + Clone, slots: &mut Vec<Option<u32>>) {
-        self.keyed.fetch_index(hashes.clone());
+        hashes.clone().for_each(|hash| self.keyed.fetch_index(hash));
         slots.clear();
         slots.extend(hashes.map(|hash| self.keyed.guess(hash)));
         self.keyed.fetch(slots.iter().copied().flatten());

@@ -181,9 +181,9 @@ impl Keyed {
         self.index.guess(hash)
     }
 
-    /// Asks for what keys of these hashes are looked for in, see `ahead`.
-    pub(super) fn fetch_index(&self, hashes: impl Iterator<Item = u64>) {
-        hashes.for_each(|hash| self.index.fetch(hash));
+    /// Asks for what a key of this hash is looked for in, see `ahead`.
+    pub(super) fn fetch_index(&self, hash: u64) {
+        self.index.fetch(hash);
     }
 
     /// Fetches slots, then what they hold, see `ahead`.
@@ -459,7 +459,7 @@ impl Keyed {
         for group in gone.chunks(TOGETHER) {
             for gone in group {
                 self.terminals.fetch(gone.terminal);
-                self.index.fetch(gone.hash);
+                self.fetch_index(gone.hash);
             }
             for &Gone { hash, rule, terminal, key_bytes } in group {
                 let (key, others) = rest.split_at(key_bytes as usize);
