@@ -186,6 +186,8 @@ pub struct Partition {
 struct Scratch {
     batches: Vec<Batch>,
     answers: Vec<Answer>,
+    /// In which order the moments of a flush are visited.
+    order: Vec<usize>,
     wave: Vec<run::Visiting>,
     ranges: Vec<(u32, u32)>,
     /// Where the keys of a group of visits probably are, see `ahead`.

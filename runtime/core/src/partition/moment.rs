@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tillwatch_wit::{
     contract::{Instant, Trigger, Visit},
-    table::FieldId,
+    table::{FieldId, TypeId},
 };
 
 use super::{dedup, routing::Routes, terminals::Terminal};
@@ -76,6 +76,11 @@ impl Moment {
     /// The visit as the rule sees it.
     pub(super) fn visit(&self, coming: &Coming) -> Visit {
         Visit { at: self.at, time: self.time, late: self.late, trigger: coming.trigger }
+    }
+
+    /// The type of the event that it began with; a wake-up has none.
+    pub(super) fn event_type(&self) -> TypeId {
+        self.events.first().map_or(TypeId::CUSTOM, Event::event_type)
     }
 
     /// The key of the rule's state for a visit; empty for rules keyed by terminal.

@@ -3,7 +3,7 @@
 //! never depends on what it shared a call with.
 
 use tillwatch_wit::contract::{Batch, Change, Instant, Scope, Trigger, Wake};
-use tillwatch_wit::table::FieldId;
+use tillwatch_wit::table::{EVENTS, FieldId};
 
 use super::{
     Partition,
@@ -276,6 +276,7 @@ impl Partition {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.skipped.clear();
+        by_type(moments, &mut scratch.order);
         let result = self.waves(moments, rules, alone, &mut scratch);
         if let Ok(true) = result {
             // Only what is not taken back counts.
@@ -331,7 +332,8 @@ impl Partition {
         for batch in &mut scratch.batches {
             batch.reset();
         }
-        for (index, moment) in moments.iter_mut().enumerate() {
+        for &index in &scratch.order {
+            let moment = &mut moments[index];
             let mut used = 0u64;
             while let Some(&coming) = moment.queue.front() {
                 let bit = 1u64 << coming.rule;
@@ -520,6 +522,27 @@ impl Partition {
         });
         let id = rule.id.clone();
         moment.outputs.extend(self.count_fault(&id, moment.at));
+    }
+}
+
+/// The order in which a flush visits its moments: those that began with one type of event behind each other. They are of distinct terminals,
+/// so that it is all the same to what comes of them; but a processor guesses that a rule goes the way it went before.
+fn by_type(moments: &[Moment], order: &mut Vec<usize>) {
+    let kind = |moment: &Moment| (moment.event_type().0 as usize).min(EVENTS.len());
+    let mut places = [0; EVENTS.len() + 1];
+    for moment in moments {
+        places[kind(moment)] += 1;
+    }
+    let mut begins = 0;
+    for place in &mut places {
+        begins += std::mem::replace(place, begins);
+    }
+    order.clear();
+    order.resize(moments.len(), 0);
+    for (index, moment) in moments.iter().enumerate() {
+        let place = &mut places[kind(moment)];
+        order[*place] = index;
+        *place += 1;
     }
 }
 
