@@ -361,7 +361,11 @@ impl Keyed {
         while due.last().is_some_and(|&(slot, generation)| !wanted(slots, *due_at, slot, generation)) {
             due.pop();
         }
-        let first = timers.first(before, |deadline, slot, generation| wanted(slots, deadline, slot, generation));
+        let first = timers.first(
+            before,
+            |slot| slots.fetch::<1>(slot as usize),
+            |deadline, slot, generation| wanted(slots, deadline, slot, generation),
+        );
         if due.is_empty() || first.is_some_and(|first| first < *due_at) {
             for (slot, generation) in due.drain(..) {
                 timers.push(*due_at, slot, generation);
@@ -477,6 +481,9 @@ impl Keyed {
         let mut changed = std::mem::take(&mut self.changed);
         for group in changed.chunks(TOGETHER) {
             self.fetch(group.iter().copied());
+            let terminals = group.iter().map(|number| self.slots[*number as usize].terminal);
+            terminals.clone().for_each(|terminal| self.terminals.fetch(terminal));
+            terminals.for_each(|terminal| self.terminals.fetch_name(terminal));
             for &number in group {
                 let slot = &mut self.slots[number as usize];
                 if slot.used && slot.changed {

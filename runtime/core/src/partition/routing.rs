@@ -7,6 +7,7 @@ use tillwatch_wit::{
     table::{CUSTOM, FieldId, TypeId},
 };
 
+use super::snapshot::StoredRule;
 use crate::{event::Event, stage::Stage};
 
 /// A rule as the engine needs it.
@@ -15,11 +16,11 @@ pub(super) struct Rule {
     pub(super) id: String,
     pub(super) version: String,
     pub(super) key: Scope,
-    pub(super) state_version: u32,
     /// The fields that it declared; their places are its pieces.
     pub(super) fields: Vec<FieldId>,
     /// The place of each field of the table among them; [`UNDECLARED`] where it is not.
     pub(super) places: [u8; 256],
+    pub(super) stored: StoredRule,
     /// Its capabilities, sorted.
     capabilities: Vec<String>,
 }
@@ -217,7 +218,7 @@ fn compile(descriptor: &Descriptor) -> Result<Rule, SetupError> {
         id: descriptor.id.clone(),
         version: descriptor.version.clone(),
         key: descriptor.key,
-        state_version: descriptor.state_version,
+        stored: StoredRule::new(&descriptor.id, descriptor.state_version),
         fields,
         places,
         capabilities,

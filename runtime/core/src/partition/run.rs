@@ -169,6 +169,7 @@ impl Partition {
     }
 
     /// Pends an event's moment, unless its terminal is pending: then it comes again, after what that sets.
+    #[inline(always)]
     fn take_again(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
         if self.keyed.terminals.pending(moment.terminal, self.flush) {
             self.order.ready.push_front(Ready::Again(Box::new(moment)));
@@ -209,6 +210,7 @@ impl Partition {
         )
     }
 
+    #[inline(always)]
     fn pend(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
         self.keyed.terminals.set_pending(moment.terminal, self.flush);
         let cautious = (moment.at, moment.timer.is_some()) <= self.cautious;

@@ -9,6 +9,7 @@ use tillwatch_wit::contract::Instant;
 
 use super::{
     Partition,
+    keyed::NEVER,
     ledger::Stored,
     merge::Inputs,
     watch::{Clock, Sight},
@@ -82,10 +83,30 @@ impl std::error::Error for ResumeError {}
 fn key(kind: u8, parts: &[&[u8]]) -> impl FnOnce(&mut Vec<u8>) {
     move |bytes| {
         bytes.push(kind);
-        for part in parts {
-            bytes.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
+        parts.iter().for_each(|piece| part(bytes, piece));
+    }
+}
+
+/// Appends a part of a key.
+fn part(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&u32::try_from(part.len()).expect("invariant: key parts are short").to_be_bytes());
+    bytes.extend_from_slice(part);
+}
+
+/// What all state of a rule has in common.
+#[derive(Debug)]
+pub(super) struct StoredRule {
+    /// How its keys begin.
+    key: Vec<u8>,
+    /// The format of what it writes.
+    pub(super) state_version: u32,
+}
+
+impl StoredRule {
+    pub(super) fn new(rule: &str, state_version: u32) -> Self {
+        let mut bytes = Vec::new();
+        key(b's', &[rule.as_bytes()])(&mut bytes);
+        Self { key: bytes, state_version }
     }
 }
 
@@ -222,7 +243,7 @@ impl Partition {
         }
         let routes = &self.routes;
         self.keyed.drain_changes(|rule, terminal, slot_key, slot| {
-            slot_change(changes, &routes.rules[rule as usize], terminal, slot_key, slot);
+            slot_change(changes, &routes.rules[rule as usize].stored, terminal, slot_key, slot);
         });
         self.dedup.drain_changes(|bucket, record, hashes| {
             dedup_change(changes, bucket, record, hashes);
@@ -248,7 +269,7 @@ impl Partition {
         let mut changes = Changes::default();
         for (_, slot) in self.keyed.iter() {
             let terminal = self.keyed.terminals.name(slot.terminal);
-            let rule = &self.routes.rules[slot.rule as usize];
+            let rule = &self.routes.rules[slot.rule as usize].stored;
             slot_change(&mut changes, rule, terminal, slot.key_bytes(), Some((slot.state(), slot.wake)));
         }
         self.orphans.iter().for_each(|(key, value)| changes.push(key, Some(value)));
@@ -398,14 +419,14 @@ impl Partition {
             return Some(());
         };
         let slot: SlotValue<'_> = postcard::from_bytes(body).ok()?;
-        let wake = slot.wake.unwrap_or(super::keyed::NEVER);
+        let wake = slot.wake.unwrap_or(NEVER);
         if wake < -INSTANT_MAX {
             return None;
         }
         let loaded = self.keyed.load(number, terminal, slot_key, Some((slot.state, wake)));
         // The last record of a key counts, whatever versions earlier ones had.
         match loaded {
-            Some(loaded) if slot.state_version != self.routes.rules[index].state_version => {
+            Some(loaded) if slot.state_version != self.routes.rules[index].stored.state_version => {
                 self.migrating.insert(loaded, slot.state_version);
             }
             Some(loaded) => drop(self.migrating.remove(&loaded)),
@@ -434,20 +455,33 @@ impl Partition {
 
 fn slot_change(
     changes: &mut Changes,
-    rule: &super::routing::Rule,
+    rule: &StoredRule,
     terminal: &str,
     slot_key: &[u8],
     slot: Option<(&[u8], Instant)>,
 ) {
     let content = slot.map(|(state, wake)| {
         move |bytes: &mut Vec<u8>| {
-            let wake = (wake != super::keyed::NEVER).then_some(wake);
             // As postcard writes a `SlotValue`, which would take the state byte by byte.
-            value(&(rule.state_version, wake, state.len()))(bytes);
+            bytes.push(VERSION);
+            varint(bytes, rule.state_version.into());
+            if wake == NEVER {
+                bytes.push(0);
+            } else {
+                bytes.push(1);
+                // Signed numbers: those that are near 0 are short.
+                varint(bytes, (wake << 1 ^ wake >> 63).cast_unsigned());
+            }
+            varint(bytes, state.len() as u64);
             bytes.extend_from_slice(state);
         }
     });
-    changes.add(key(b's', &[rule.id.as_bytes(), terminal.as_bytes(), slot_key]), content);
+    let key = |bytes: &mut Vec<u8>| {
+        bytes.extend_from_slice(&rule.key);
+        part(bytes, terminal.as_bytes());
+        part(bytes, slot_key);
+    };
+    changes.add(key, content);
 }
 
 fn dedup_change(changes: &mut Changes, bucket: i64, record: u32, hashes: Option<&[u128]>) {
@@ -455,20 +489,37 @@ fn dedup_change(changes: &mut Changes, bucket: i64, record: u32, hashes: Option<
     let content = hashes.map(|hashes| {
         move |bytes: &mut Vec<u8>| {
             // As postcard writes the list.
-            value(&hashes.len())(bytes);
-            hashes.iter().for_each(|hash| varint(bytes, *hash));
+            bytes.push(VERSION);
+            varint(bytes, hashes.len() as u64);
+            hashes.iter().for_each(|hash| long_varint(bytes, *hash));
         }
     });
     changes.add(key(b'd', &[&parts[0], &parts[1]]), content);
 }
 
-/// Appends a number as postcard writes it, seven bits a byte with the lowest first, and the highest bit of each but the last set. Eight bytes at
-/// once: there is a hash for every event, and a branch at each of its bytes was 2 % of an event's instructions.
-fn varint(bytes: &mut Vec<u8>, number: u128) {
-    const SEVENS: u32 = 56;
+/// Bits that are written as eight bytes.
+const SEVENS: u32 = 56;
+
+/// Says of each of eight bytes that another follows.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// Appends a number as postcard writes it, seven bits a byte with the lowest first, and the highest bit of each but the last set.
+fn varint(bytes: &mut Vec<u8>, number: u64) {
+    if number >> SEVENS != 0 {
+        return long_varint(bytes, number.into());
+    }
+    let last = (u64::BITS - 1).saturating_sub(number.leading_zeros()) / 7;
+    let end = bytes.len() + last as usize + 1;
+    bytes.extend_from_slice(&(spread(number.into()) | MORE & ((1 << (8 * last)) - 1)).to_le_bytes());
+    bytes.truncate(end);
+}
+
+/// The same for what may be longer. Eight bytes at once: there is a hash for every event, and a branch at each of its bytes was 2 % of an event's
+/// instructions.
+fn long_varint(bytes: &mut Vec<u8>, number: u128) {
     let mut room = [0; 3 * size_of::<u64>()];
     for (at, word) in (0_u32..).zip(room.as_chunks_mut().0) {
-        *word = (spread(number >> (at * SEVENS)) | 0x8080_8080_8080_8080).to_le_bytes();
+        *word = (spread(number >> (at * SEVENS)) | MORE).to_le_bytes();
     }
     let length = (u128::BITS - number.leading_zeros()).div_ceil(7).max(1) as usize;
     room[length - 1] &= 0x7f;
@@ -506,13 +557,33 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_hash_is_written_as_postcard_writes_it(number: u128, bits in 0..u128::BITS) {
+        fn a_number_is_written_as_postcard_writes_it(number: u128, bits in 0..u128::BITS) {
             for number in [number >> bits, u128::MAX >> bits, 1 << bits, 0] {
                 let mut bytes = b"before".to_vec();
-                varint(&mut bytes, number);
-                let expected = postcard::to_allocvec(&number).expect("is written");
-                proptest::prop_assert_eq!(&bytes[6..], expected);
+                long_varint(&mut bytes, number);
+                proptest::prop_assert_eq!(&bytes[6..], postcard::to_allocvec(&number).expect("is written"));
+                if let Ok(number) = u64::try_from(number) {
+                    bytes.truncate(6);
+                    varint(&mut bytes, number);
+                    proptest::prop_assert_eq!(&bytes[6..], postcard::to_allocvec(&number).expect("is written"));
+                }
             }
+        }
+
+        #[test]
+        fn a_slot_is_written_as_postcard_writes_it(
+            wake in proptest::prop_oneof![proptest::prelude::any::<i64>(), proptest::prelude::Just(NEVER), -9..9_i64],
+            state_version: u32,
+            state: Vec<u8>,
+        ) {
+            let rule = StoredRule::new("r", state_version);
+            let mut changes = Changes::default();
+            slot_change(&mut changes, &rule, "T1", b"k", Some((&state, wake)));
+            let wake = (wake != NEVER).then_some(wake);
+            let value = postcard::to_allocvec(&(VERSION, state_version, wake, &state)).expect("is written");
+            let written = changes.pairs().next().expect("one");
+            proptest::prop_assert_eq!(written.0, [&b"s"[..], &[0, 0, 0, 1], b"r", &[0, 0, 0, 2], b"T1", &[0, 0, 0, 1], b"k"].concat());
+            proptest::prop_assert_eq!(written.1, Some(value));
         }
     }
 }

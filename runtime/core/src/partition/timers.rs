@@ -8,6 +8,8 @@ use std::{
 
 use tillwatch_wit::contract::Instant;
 
+use super::ahead::TOGETHER;
+
 /// Instants are put together by so much, ms: a wake-up costs one entry at the end of its span's list, and is sorted when the span comes up.
 const SPAN_MS: i64 = 1_000;
 
@@ -67,8 +69,13 @@ impl Timers {
     }
 
     /// The earliest deadline that `wanted` confirms, if it is before `before`: some later ones may be given too. Drops those before it
-    /// that it does not.
-    pub(super) fn first(&mut self, before: Instant, wanted: impl Fn(Instant, u32, u32) -> bool) -> Option<Instant> {
+    /// that it does not. Of many slots that it will be asked about, `fetch` hears before.
+    pub(super) fn first(
+        &mut self,
+        before: Instant,
+        fetch: impl Fn(u32),
+        wanted: impl Fn(Instant, u32, u32) -> bool,
+    ) -> Option<Instant> {
         loop {
             while let Some(&(deadline, slot, generation)) = self.near.last()
                 && !wanted(deadline, slot, generation)
@@ -90,8 +97,12 @@ impl Timers {
             let begins = *span.key() * SPAN_MS;
             let entries = span.remove();
             self.far -= entries.len();
-            let entries = entries.iter().map(|&(into, slot, generation)| (begins + i64::from(into), slot, generation));
-            self.near.extend(entries.filter(|&(deadline, slot, generation)| wanted(deadline, slot, generation)));
+            for group in entries.chunks(TOGETHER) {
+                group.iter().for_each(|&(_, slot, _)| fetch(slot));
+                let entries =
+                    group.iter().map(|&(into, slot, generation)| (begins + i64::from(into), slot, generation));
+                self.near.extend(entries.filter(|&(deadline, slot, generation)| wanted(deadline, slot, generation)));
+            }
             self.near.sort_unstable_by(|a, b| b.cmp(a));
             self.fresh = self.near.len();
         }
@@ -99,7 +110,7 @@ impl Timers {
 
     /// The earliest deadline of all that `wanted` confirms. Opens nothing: what is asked for meanwhile costs no more.
     pub(super) fn earliest(&mut self, wanted: impl Fn(Instant, u32, u32) -> bool) -> Option<Instant> {
-        self.first(Instant::MIN, &wanted).or_else(|| {
+        self.first(Instant::MIN, |_| {}, &wanted).or_else(|| {
             self.spans.iter().find_map(|(span, entries)| {
                 let deadlines = entries
                     .iter()
@@ -169,7 +180,7 @@ mod tests {
             timers.push(deadline, slot, 0);
         }
         let mut come = Vec::new();
-        while let Some(deadline) = timers.first(Instant::MAX, |_, slot, _| slot != 5) {
+        while let Some(deadline) = timers.first(Instant::MAX, |_| {}, |_, slot, _| slot != 5) {
             while let Some((slot, _)) = timers.take(deadline) {
                 come.push((deadline, slot));
             }
@@ -189,11 +200,11 @@ mod tests {
     fn no_span_is_opened_before_its_time_and_what_nobody_wants_is_dropped() {
         let mut timers = Timers::default();
         (0..10).for_each(|slot| timers.push(60_000 + i64::from(slot), slot, 0));
-        assert_eq!(timers.first(60_000, |_, _, _| true), None);
+        assert_eq!(timers.first(60_000, |_| {}, |_, _, _| true), None);
         assert_eq!(timers.len(), 10);
         timers.compact(|_, slot, _| slot % 2 == 1);
-        assert_eq!((timers.len(), timers.first(60_001, |_, _, _| true)), (5, Some(60_001)));
-        assert_eq!(timers.first(70_000, |_, _, _| false), None);
+        assert_eq!((timers.len(), timers.first(60_001, |_| {}, |_, _, _| true)), (5, Some(60_001)));
+        assert_eq!(timers.first(70_000, |_| {}, |_, _, _| false), None);
         assert_eq!(timers.len(), 0);
     }
 }
