@@ -89,7 +89,7 @@ const TAKEN_OF: usize = 4;
 const TAKEN_MAX: usize = 3;
 
 /// A full table grows by this part of itself.
-const GROWTH_DIVISOR: usize = 2;
+const GROWTH_DIVISOR: usize = 1;
 
 /// See the module. What belongs into a line that is full stands in the next that is not.
 #[derive(Debug)]

@@ -17,25 +17,29 @@ use crate::{
     stage::Stage,
 };
 
-/// An event with its place in the order: two lines of memory, the event in the second.
+/// An event with its place in the order: two lines of memory. What is looked at before it is handed out is in the first, and in the second
+/// what is put there then.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Placed {
+    pub(super) event: Event,
     pub(super) at: Instant,
-    pub(super) time: Instant,
     /// Ingest time less the sender's time; positive for old events.
     pub(super) delay: i64,
+    pub(super) time: Instant,
     pub(super) offset: i64,
     pub(super) ingest_before: Instant,
     /// What it is remembered by among those handed out, from when it is due; 0 before.
     pub(super) hash: u128,
-    pub(super) event: Event,
     /// Its terminal, as far as that could be guessed when it became due.
     pub(super) terminal: Option<Terminal>,
     pub(super) late: bool,
 }
 
-const _: () = assert!(size_of::<Option<Placed>>() == 2 * LINE_BYTES);
+const _: () = assert!(
+    size_of::<Option<Placed>>() == 2 * LINE_BYTES && std::mem::offset_of!(Placed, time) == LINE_BYTES,
+    "see Placed"
+);
 
 impl Placed {
     /// Source and id, as bytes: their order is that of the texts, which needs no second look for UTF-8.

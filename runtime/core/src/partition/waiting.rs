@@ -123,7 +123,6 @@ impl Waiting {
     pub(super) fn fetch(&self, count: usize) {
         let coming = || self.queue.iter().take(count).map(|(_, place)| *place);
         coming().for_each(|place| fetch(&self.places, place as usize));
-        // The event is in the second line of its place, and is waited for here.
         coming().for_each(|place| self.placed(place).event.fetch());
     }
 
