@@ -20,9 +20,9 @@ const RECORD_HASHES_MAX: usize = 16_384;
 
 #[derive(Debug, Default)]
 struct Bucket {
-    hashes: Vec<u128>,
-    /// How many of them the changelog has, and in which records: those before may have been compacted away.
-    stored: usize,
+    /// Of each hash that was put into it, the part by which it is found: what has such a part and the bucket's number is the bucket's.
+    parts: Vec<u32>,
+    /// The records in which the changelog has them; those before may have been compacted away.
     records: Vec<u32>,
 }
 
@@ -35,7 +35,10 @@ pub(super) struct Dedup {
     buckets: BTreeMap<i64, Bucket>,
     /// The bucket that was last put into.
     last: Option<i64>,
-    changed: bool,
+    /// Hashes that the changelog does not have yet.
+    fresh: Vec<u128>,
+    /// Of which bucket they are: those behind the ones before, up to an end.
+    runs: Vec<(i64, usize)>,
     gone: Vec<(i64, u32)>,
     pub(super) evicted: u64,
 }
@@ -119,7 +122,8 @@ impl Dedup {
             seen: SeenSet::default(),
             buckets: BTreeMap::new(),
             last: None,
-            changed: false,
+            fresh: Vec::new(),
+            runs: Vec::new(),
             gone: Vec::new(),
             evicted: 0,
         }
@@ -138,11 +142,16 @@ impl Dedup {
             self.expire(bucket);
             self.last = Some(bucket);
         }
-        if !self.seen.insert(Seen::new(hash, bucket)) {
+        let seen = Seen::new(hash, bucket);
+        if !self.seen.insert(seen) {
             return false;
         }
-        self.list(hash, bucket);
-        self.changed = true;
+        self.list(seen.part(), bucket);
+        self.fresh.push(hash);
+        match self.runs.last_mut() {
+            Some((last, end)) if *last == bucket => *end = self.fresh.len(),
+            _ => self.runs.push((bucket, self.fresh.len())),
+        }
         if self.seen.len() > self.entries_max {
             self.expire(bucket);
         }
@@ -151,33 +160,28 @@ impl Dedup {
 
     /// Fetches what a hash is looked for in, see `ahead`.
     pub(super) fn fetch(&self, hash: u128) {
-        self.seen.fetch(&Seen::new(hash, 0));
+        self.seen.fetch(Seen::new(hash, 0).part());
     }
 
-    fn insert(&mut self, hash: u128, bucket: i64) {
-        self.seen.replace(Seen::new(hash, bucket));
-        self.list(hash, bucket);
-    }
-
-    fn list(&mut self, hash: u128, bucket: i64) {
+    fn list(&mut self, part: u32, bucket: i64) {
         match self.buckets.last_entry() {
-            Some(last) if *last.key() == bucket => last.into_mut().hashes.push(hash),
+            Some(last) if *last.key() == bucket => last.into_mut().parts.push(part),
             Some(mut last) if *last.key() < bucket => {
                 // Hardly any more come into the last one, and about as many into this one.
-                last.get_mut().hashes.shrink_to_fit();
-                let mut hashes = Vec::with_capacity(last.get().hashes.len());
-                hashes.push(hash);
-                self.buckets.insert(bucket, Bucket { hashes, ..Bucket::default() });
+                last.get_mut().parts.shrink_to_fit();
+                let mut parts = Vec::with_capacity(last.get().parts.len());
+                parts.push(part);
+                self.buckets.insert(bucket, Bucket { parts, ..Bucket::default() });
             }
-            _ => self.buckets.entry(bucket).or_default().hashes.push(hash),
+            _ => self.buckets.entry(bucket).or_default().parts.push(part),
         }
     }
 
-    /// Forgets hashes of a bucket, unless they were seen in a later one again.
-    fn forget(&mut self, hashes: &[u128], bucket: i64) {
-        for group in hashes.chunks(TOGETHER) {
-            group.iter().for_each(|hash| self.fetch(*hash));
-            group.iter().for_each(|hash| self.seen.remove(Seen::new(*hash, bucket)));
+    /// Forgets what was put into a bucket, unless it was seen in a later one again.
+    fn forget(&mut self, parts: &[u32], bucket: i64) {
+        for group in parts.chunks(TOGETHER) {
+            group.iter().for_each(|part| self.seen.fetch(*part));
+            group.iter().for_each(|part| self.seen.remove(*part, bucket));
         }
     }
 
@@ -190,15 +194,15 @@ impl Dedup {
             }
             let content = entry.remove();
             if today - bucket <= BUCKETS {
-                self.evicted += content.hashes.len() as u64;
+                self.evicted += content.parts.len() as u64;
             }
-            self.forget(&content.hashes, bucket);
+            self.forget(&content.parts, bucket);
             self.gone.extend(content.records.into_iter().map(|record| (bucket, record)));
         }
     }
 
     pub(super) fn has_changes(&self) -> bool {
-        self.changed || !self.gone.is_empty()
+        !self.fresh.is_empty() || !self.gone.is_empty()
     }
 
     /// Gives what changed: (bucket, record number, hashes; none to forget).
@@ -206,26 +210,32 @@ impl Dedup {
         for (bucket, record) in std::mem::take(&mut self.gone) {
             each(bucket, record, None);
         }
-        if std::mem::take(&mut self.changed) {
-            for (&number, Bucket { hashes, stored, records }) in &mut self.buckets {
-                for new in hashes[*stored..].chunks(RECORD_HASHES_MAX) {
-                    let record = records.last().map_or(0, |last| last + 1);
-                    each(number, record, Some(new));
-                    records.push(record);
-                }
-                *stored = hashes.len();
+        let mut begin = 0;
+        for (number, end) in self.runs.drain(..) {
+            let fresh = &self.fresh[begin..end];
+            begin = end;
+            // A bucket that had to give way meanwhile leaves nothing.
+            let Some(bucket) = self.buckets.get_mut(&number) else { continue };
+            for new in fresh.chunks(RECORD_HASHES_MAX) {
+                let record = bucket.records.last().map_or(0, |last| last + 1);
+                each(number, record, Some(new));
+                bucket.records.push(record);
             }
         }
+        self.fresh.clear();
     }
 
     /// Puts in a changelog record; a tombstone forgets nothing by itself, since what it forgot is out of the window or out of room.
     pub(super) fn load(&mut self, bucket: i64, record: u32, hashes: &[u128]) {
         for group in hashes.chunks(TOGETHER) {
             group.iter().for_each(|hash| self.fetch(*hash));
-            group.iter().for_each(|hash| self.insert(*hash, bucket));
+            for hash in group {
+                let seen = Seen::new(*hash, bucket);
+                self.seen.replace(seen);
+                self.list(seen.part(), bucket);
+            }
         }
         let content = self.buckets.entry(bucket).or_default();
-        content.stored = content.hashes.len();
         if let Err(place) = content.records.binary_search(&record) {
             content.records.insert(place, record);
         }
@@ -234,14 +244,14 @@ impl Dedup {
     /// Forgets a changelog record that was loaded before its tombstone.
     pub(super) fn unload(&mut self, bucket: i64) {
         if let Some(content) = self.buckets.remove(&bucket) {
-            self.forget(&content.hashes, bucket);
+            self.forget(&content.parts, bucket);
         }
     }
 
-    /// Every record as one, for a whole snapshot.
+    /// What is remembered of each bucket, for a whole snapshot. It takes a look at all hashes for every bucket.
     pub(super) fn all(&self, each: &mut dyn FnMut(i64, &[u128])) {
-        for (&bucket, content) in &self.buckets {
-            each(bucket, &content.hashes);
+        for &bucket in self.buckets.keys() {
+            each(bucket, &self.seen.of(bucket));
         }
     }
 }

@@ -154,6 +154,12 @@ impl<K: Kept, const PLACES: usize> Lines<K, PLACES> {
         place.map(|place| self.lines[line].kept[place])
     }
 
+    /// All that is kept, each with the part of its hash.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, K)> {
+        let lines = self.lines.iter();
+        lines.flat_map(|line| line.parts.into_iter().zip(line.kept).filter(|(_, kept)| kept.is_there()))
+    }
+
     /// Asks for the line that a part of a hash belongs into and the one behind it, which is looked at where the first is full: asking for it
     /// costs less than finding out.
     pub(super) fn fetch(&self, part: u32) {

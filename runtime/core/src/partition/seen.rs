@@ -20,12 +20,23 @@ struct Rest {
     bucket: u32,
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is cut off is not wanted")]
 impl Seen {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is cut off is not wanted")]
     pub(super) fn new(hash: u128, bucket: i64) -> Self {
-        let bucket = bucket.rem_euclid(i64::from(u32::MAX)) as u32 + 1;
-        Self { part: hash as u32, kept: Rest { middle: (hash >> 32) as u32, high: (hash >> 64) as u32, bucket } }
+        let kept = Rest { middle: (hash >> 32) as u32, high: (hash >> 64) as u32, bucket: kept_bucket(bucket) };
+        Self { part: hash as u32, kept }
     }
+
+    /// The part of its hash that it is found by.
+    pub(super) fn part(self) -> u32 {
+        self.part
+    }
+}
+
+/// A bucket's number as it is kept.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is less than what it is divided by")]
+fn kept_bucket(bucket: i64) -> u32 {
+    bucket.rem_euclid(i64::from(u32::MAX)) as u32 + 1
 }
 
 impl Rest {
@@ -55,9 +66,9 @@ impl SeenSet {
         self.0.len()
     }
 
-    /// Asks for what a hash is looked for in.
-    pub(super) fn fetch(&self, seen: &Seen) {
-        self.0.fetch(seen.part);
+    /// Asks for what a hash with this part is looked for in.
+    pub(super) fn fetch(&self, part: u32) {
+        self.0.fetch(part);
     }
 
     /// Remembers a hash, unless it is: says whether it was not.
@@ -72,9 +83,21 @@ impl SeenSet {
         }
     }
 
-    /// Forgets a hash, if it has this bucket.
-    pub(super) fn remove(&mut self, seen: Seen) {
-        self.0.remove(seen.part, |other| *other == seen.kept);
+    /// Forgets one hash that has this part and this bucket, if there is one.
+    pub(super) fn remove(&mut self, part: u32, bucket: i64) {
+        let bucket = kept_bucket(bucket);
+        self.0.remove(part, |other| other.bucket == bucket);
+    }
+
+    /// The hashes of a bucket as far as they are kept, in order.
+    pub(super) fn of(&self, bucket: i64) -> Vec<u128> {
+        let bucket = kept_bucket(bucket);
+        let all = self.0.iter().filter(|(_, kept)| kept.bucket == bucket);
+        let whole =
+            |(part, Rest { middle, high, .. })| u128::from(part) | u128::from(middle) << 32 | u128::from(high) << 64;
+        let mut hashes: Vec<u128> = all.map(whole).collect();
+        hashes.sort_unstable();
+        hashes
     }
 }
 
@@ -85,19 +108,22 @@ mod tests {
     #[test]
     fn a_hash_is_known_in_any_bucket_and_forgotten_in_its_own() {
         let mut set = SeenSet::default();
+        // Two and two have the same part.
         let hashes = [1, 1 << 64, 1 << 32, 1 | 1 << 95];
         for hash in hashes {
-            assert!(set.insert(Seen::new(hash, 3)));
+            assert!(set.insert(Seen::new(hash, 3)) && !set.insert(Seen::new(hash, 4)));
         }
-        for hash in hashes {
-            assert!(!set.insert(Seen::new(hash, 4)));
-            set.remove(Seen::new(hash, 4));
-            assert!(!set.insert(Seen::new(hash, 3)), "it is remembered in another");
-            set.replace(Seen::new(hash, 4));
-            set.remove(Seen::new(hash, 4));
-            assert!(set.insert(Seen::new(hash, 3)), "it was in this one");
-            set.remove(Seen::new(hash, 3));
+        set.replace(Seen::new(1, 4));
+        assert_eq!((set.of(3), set.of(4)), (vec![1 << 32, 1 << 64, 1 | 1 << 95], vec![1]));
+        for part in hashes.map(|hash| Seen::new(hash, 3).part()) {
+            set.remove(part, 5);
+            assert!(!set.insert(Seen::new(1 << 32, 3)), "it is remembered in another");
         }
+        for part in hashes.map(|hash| Seen::new(hash, 3).part()) {
+            set.remove(part, 3);
+        }
+        assert_eq!((set.len(), set.of(3), set.of(4)), (1, Vec::new(), vec![1]));
+        set.remove(1, 4);
         assert_eq!(set.len(), 0);
     }
 
