@@ -166,6 +166,7 @@ impl EventBuilder {
 impl Event {
     /// Its type.
     #[must_use]
+    #[inline]
     pub fn event_type(&self) -> TypeId {
         self.event_type
     }

@@ -173,9 +173,15 @@ impl Partition {
     }
 
     /// Only a terminal's own word tells of its clock; gateways speak for many.
+    #[inline]
     fn tells_time(&self, placed: &Placed) -> bool {
+        self.watch.may_suspect(placed.delay, &self.settings.limits) && self.tells_of_its_clock(placed)
+    }
+
+    #[cold]
+    fn tells_of_its_clock(&self, placed: &Placed) -> bool {
         let event = &placed.event;
-        if event.time().is_none() || !self.watch.may_suspect(placed.delay, &self.settings.limits) {
+        if event.time().is_none() {
             return false;
         }
         let terminal = event.key();

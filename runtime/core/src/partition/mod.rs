@@ -171,6 +171,8 @@ pub struct Partition {
     cautious: (Instant, bool),
     emitted: Vec<(Place, Vec<Output>)>,
     scratch: Scratch,
+    /// Nothing but events is due before this instant, as long as nothing asks for a wake-up.
+    idle_until: Instant,
     /// How many of the events that are due next have been fetched.
     fetched: usize,
     /// State of rules that are not loaded, by changelog key: it stays in the changelog for their return.
@@ -224,6 +226,7 @@ impl Partition {
             cautious: (Instant::MIN, false),
             emitted: Vec::new(),
             scratch,
+            idle_until: Instant::MIN,
             fetched: 0,
             orphans: BTreeMap::new(),
             migrating: BTreeMap::new(),

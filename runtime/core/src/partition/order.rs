@@ -163,9 +163,12 @@ impl Order {
     /// Takes in the ingest time of the record at `offset` and releases what it makes due; gives the ingest time before it.
     pub(super) fn advance(&mut self, offset: i64, ingest: Instant) -> Instant {
         let before = self.ingest;
-        self.ingest = before.max(ingest);
         self.high = offset + 1;
-        self.release();
+        // Where time stands still, all that is due has been released.
+        if ingest > before {
+            self.ingest = ingest;
+            self.release();
+        }
         before
     }
 

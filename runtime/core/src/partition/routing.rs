@@ -87,6 +87,7 @@ impl Wants {
         }
     }
 
+    #[inline]
     fn of(&self, event: &Event) -> &[Want] {
         if event.event_type() == TypeId::CUSTOM {
             self.named.get(event.type_name()).unwrap_or(&self.custom)
@@ -180,6 +181,7 @@ impl Routes {
     }
 
     /// Who wants the event, in the order of the rules; in the second stage, of those that are keyed by the scope that it is addressed to.
+    #[inline]
     pub(super) fn of(&self, event: &Event) -> &[Want] {
         if self.by_scope.is_empty() {
             return self.wants.of(event);

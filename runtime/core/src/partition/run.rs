@@ -72,6 +72,9 @@ impl Partition {
     /// The next moment by (time, events before timers, the engine's timers before the rules').
     fn next(&mut self) -> Next {
         let ready = self.order.ready.front().map(Ready::at);
+        if ready.is_some_and(|at| at <= self.idle_until) {
+            return Next::Ready;
+        }
         let bound = ready.map_or(self.order.watermark(), |at| at.min(self.order.watermark()));
         let due = self.keyed.first_due(bound, &self.routes.rank);
         let bound = due.map_or(bound, |(at, _)| bound.min(at + 1));
@@ -84,7 +87,10 @@ impl Partition {
             (_, Some((at, prefix))) => Next::Silent(at, prefix),
             _ => match due {
                 Some((at, slot)) => Next::Timer(at, slot),
-                None if ready.is_some() => Next::Ready,
+                None if ready.is_some() => {
+                    self.idle_until = bound;
+                    Next::Ready
+                }
                 None => Next::Nothing,
             },
         }
@@ -227,6 +233,8 @@ impl Partition {
         }
         let mut moments = std::mem::take(&mut self.pending);
         self.flush += 1;
+        // Rules may ask for wake-ups at any time from their moment's on.
+        self.idle_until = Instant::MIN;
         let alone = moments.len() == 1;
         if self.run(&mut moments, rules, alone)? {
             self.keyed.settle();

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::line::fetch;
 
+/// So many events of one instant are put in order without memory of its own.
+const FEW: usize = 16;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -99,18 +102,40 @@ impl Waiting {
             self.group.push(place);
         }
         if self.group.len() > 1 {
-            let Self { group, places, .. } = self;
-            let of = |place: u32| places[place as usize].as_ref().expect("invariant: it waits");
-            // Two that a sender gave one id, though they differ, are told apart by what they say: the first is taken, the other is a
-            // duplicate, and which came first over the network must not matter. Where masking made their ids one, both are taken.
-            group.sort_unstable_by(|a, b| {
+            self.sort();
+        }
+    }
+
+    /// Puts those of one instant in their order: by name. Two that a sender gave one id, though they differ, are told apart by what they say: the
+    /// first is taken, the other is a duplicate, and which came first over the network must not matter. Where masking made their ids one, both
+    /// are taken.
+    fn sort(&mut self) {
+        let Self { group, places, .. } = self;
+        let of = |place: u32| places[place as usize].as_ref().expect("invariant: it waits");
+        let order = |(a_name, a): &(_, u32), (b_name, b): &(_, u32)| {
+            let content = || {
                 let (a, b) = (of(*a), of(*b));
-                a.name()
-                    .cmp(&b.name())
-                    .then_with(|| dedup::twin(&a.event).cmp(&dedup::twin(&b.event)))
-                    .then_with(|| a.event.content_cmp(&b.event))
-                    .then_with(|| a.offset.cmp(&b.offset))
-            });
+                let twins = || dedup::twin(&a.event).cmp(&dedup::twin(&b.event));
+                twins().then_with(|| a.event.content_cmp(&b.event)).then_with(|| a.offset.cmp(&b.offset))
+            };
+            Ord::cmp(a_name, b_name).then_with(content)
+        };
+        // Names are looked up once and not at every comparison; of an instant there are hardly more than these.
+        let mut few = [((&[][..], &[][..]), 0); FEW];
+        let mut many = Vec::new();
+        let named = match few.get_mut(..group.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(group.len(), few[0]);
+                &mut many[..]
+            }
+        };
+        for (named, place) in named.iter_mut().zip(&*group) {
+            *named = (of(*place).name(), *place);
+        }
+        named.sort_unstable_by(order);
+        for (place, (_, sorted)) in group.iter_mut().zip(named) {
+            *place = *sorted;
         }
     }
 

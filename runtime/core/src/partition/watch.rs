@@ -198,6 +198,7 @@ impl Watch {
     }
 
     /// Whether [`Watch::suspicious`] may be true of any terminal, at the price of no look at its name.
+    #[inline]
     pub(super) fn may_suspect(&self, delay: i64, limits: &Limits) -> bool {
         delay.abs() > i64::from(limits.skew_ms_max) || !self.clocks.is_empty()
     }
