@@ -15,6 +15,7 @@ mod lines;
 mod merge;
 mod moment;
 mod order;
+mod pending;
 mod pieces;
 mod routing;
 mod run;
@@ -37,8 +38,9 @@ use self::{
     keyed::Keyed,
     ledger::Ledger,
     merge::Merge,
-    moment::{Moment, Place},
+    moment::Place,
     order::{Order, Source},
+    pending::Pending,
     routing::Routes,
     watch::Watch,
 };
@@ -164,8 +166,7 @@ pub struct Partition {
     ledger: Ledger,
     watch: Watch,
     counters: Counters,
-    pending: Vec<Moment>,
-    spare: Vec<moment::Room>,
+    pending: Pending,
     flush: u64,
     /// After a fault: moments up to this one (events before timers) run alone.
     cautious: (Instant, bool),
@@ -220,8 +221,7 @@ impl Partition {
             ledger: Ledger::default(),
             watch: Watch::new(&settings.silent_sources),
             counters: Counters::default(),
-            pending: Vec::new(),
-            spare: Vec::new(),
+            pending: Pending::default(),
             flush: 1,
             cautious: (Instant::MIN, false),
             emitted: Vec::new(),

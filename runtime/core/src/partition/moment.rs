@@ -8,7 +8,7 @@ use tillwatch_wit::{
     table::{FieldId, TypeId},
 };
 
-use super::{dedup, routing::Routes, terminals::Terminal};
+use super::{dedup, order::Placed, routing::Routes, terminals::Terminal};
 use crate::{
     event::Event,
     log::PartitionId,
@@ -51,11 +51,8 @@ pub(super) struct Coming {
     pub(super) depth: u32,
 }
 
-/// The lists of a moment that is over, for the next one.
-pub(super) type Room = (Vec<Event>, VecDeque<Coming>);
-
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Moment {
     pub(super) at: Instant,
     pub(super) time: Instant,
@@ -73,6 +70,16 @@ pub(super) struct Moment {
 }
 
 impl Moment {
+    /// An empty one becomes that of an event.
+    #[inline]
+    pub(super) fn begin(&mut self, placed: Placed, terminal: Terminal, prelude: Vec<Output>) {
+        let Placed { at, time, late, offset, event, .. } = placed;
+        (self.at, self.time, self.late) = (at, time, late);
+        (self.offset, self.terminal) = (Some(offset), terminal);
+        self.events.push(event);
+        self.prelude = prelude;
+    }
+
     /// The visit as the rule sees it.
     pub(super) fn visit(&self, coming: &Coming) -> Visit {
         Visit { at: self.at, time: self.time, late: self.late, trigger: coming.trigger }

@@ -3,7 +3,7 @@
 //! never depends on what it shared a call with.
 
 use tillwatch_wit::contract::{Batch, Change, Instant, Scope, Trigger, Wake};
-use tillwatch_wit::table::{EVENTS, FieldId};
+use tillwatch_wit::table::FieldId;
 
 use super::{
     Partition,
@@ -13,7 +13,9 @@ use super::{
     keyed::{Keyed, NEVER},
     moment::{self, Coming, Moment, Place},
     order::{Placed, Ready},
+    pending::by_type,
     routing::UNDECLARED,
+    terminals::Terminal,
 };
 use crate::{
     event::Event,
@@ -155,33 +157,31 @@ impl Partition {
         if prelude.is_empty() && self.routes.of(&placed.event).is_empty() {
             return Ok(());
         }
-        let Placed { at, time, late, offset, terminal, event, .. } = placed;
-        let terminal = self.keyed.terminals.hold_guessed(event.piece(FieldId::PARTITIONKEY), terminal);
-        let (mut events, queue) = self.spare.pop().unwrap_or_default();
-        events.push(event);
-        let moment = Moment {
-            at,
-            time,
-            late,
-            offset: Some(offset),
-            terminal,
-            timer: None,
-            events,
-            queue,
-            prelude,
-            outputs: Vec::new(),
-        };
-        self.take_again(moment, rules)
+        let terminal = self.keyed.terminals.hold_guessed(placed.event.piece(FieldId::PARTITIONKEY), placed.terminal);
+        if self.keyed.terminals.pending(terminal, self.flush) {
+            let mut moment = Moment::default();
+            moment.begin(placed, terminal, prelude);
+            return self.wait(moment, rules);
+        }
+        let turn = (placed.at, false);
+        self.pending.add().begin(placed, terminal, prelude);
+        self.pend(turn, terminal, rules)
     }
 
-    /// Pends an event's moment, unless its terminal is pending: then it comes again, after what that sets.
-    #[inline(always)]
+    /// A moment whose terminal is pending comes again, after what that sets.
+    #[cold]
+    fn wait(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
+        self.order.ready.push_front(Ready::Again(Box::new(moment)));
+        self.flush(rules)
+    }
+
     fn take_again(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
-        if self.keyed.terminals.pending(moment.terminal, self.flush) {
-            self.order.ready.push_front(Ready::Again(Box::new(moment)));
-            return self.flush(rules);
+        let (at, terminal) = (moment.at, moment.terminal);
+        if self.keyed.terminals.pending(terminal, self.flush) {
+            return self.wait(moment, rules);
         }
-        self.pend(moment, rules)
+        *self.pending.add() = moment;
+        self.pend((at, false), terminal, rules)
     }
 
     fn take_timer(&mut self, at: Instant, slot: u32, rules: &mut dyn Rules) -> Result<(), Stalled> {
@@ -198,31 +198,19 @@ impl Partition {
         let key = self.keyed.slot(slot).key().into();
         self.keyed.terminals.hold_again(terminal);
         self.keyed.fire(slot);
-        let (events, queue) = self.spare.pop().unwrap_or_default();
-        self.pend(
-            Moment {
-                at,
-                time: at,
-                late: false,
-                offset: None,
-                terminal,
-                timer: Some((slot, rule, key)),
-                events,
-                queue,
-                prelude: Vec::new(),
-                outputs: Vec::new(),
-            },
-            rules,
-        )
+        let moment = self.pending.add();
+        (moment.at, moment.time, moment.late) = (at, at, false);
+        (moment.offset, moment.terminal) = (None, terminal);
+        moment.timer = Some((slot, rule, key));
+        self.pend((at, true), terminal, rules)
     }
 
-    #[inline(always)]
-    fn pend(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
-        self.keyed.terminals.set_pending(moment.terminal, self.flush);
-        let cautious = (moment.at, moment.timer.is_some()) <= self.cautious;
-        self.pending.push(moment);
+    /// One more is pending.
+    #[inline]
+    fn pend(&mut self, turn: (Instant, bool), terminal: Terminal, rules: &mut dyn Rules) -> Result<(), Stalled> {
+        self.keyed.terminals.set_pending(terminal, self.flush);
         let full = self.pending.len() >= self.settings.limits.visits_max;
-        if full || cautious { self.flush(rules) } else { Ok(()) }
+        if full || turn <= self.cautious { self.flush(rules) } else { Ok(()) }
     }
 
     /// Runs what is pending and puts its outputs in their places. Where anything faults, all of it is taken back; the first moment runs
@@ -231,22 +219,21 @@ impl Partition {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut moments = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        let moments = pending.moments();
         self.flush += 1;
         // Rules may ask for wake-ups at any time from their moment's on.
         self.idle_until = Instant::MIN;
         let alone = moments.len() == 1;
-        if self.run(&mut moments, rules, alone)? {
+        if self.run(moments, rules, alone)? {
             self.keyed.settle();
             self.ledger.settle();
-            for moment in moments.drain(..) {
-                self.finish(moment);
-            }
+            moments.iter_mut().for_each(|moment| self.finish(moment));
         } else {
             self.keyed.take_back();
             self.ledger.take_back();
             self.counters.reruns += 1;
-            for moment in moments.drain(..).rev() {
+            for moment in moments.iter_mut().rev().map(std::mem::take) {
                 self.cautious = self.cautious.max((moment.at, moment.timer.is_some()));
                 if moment.timer.is_some() {
                     // Its wake-up stands again.
@@ -257,26 +244,25 @@ impl Partition {
                 }
             }
         }
-        self.pending = moments;
+        pending.clear();
+        self.pending = pending;
         Ok(())
     }
 
-    fn finish(&mut self, mut moment: Moment) {
-        let mut outputs = std::mem::take(&mut moment.prelude);
-        outputs.append(&mut moment.outputs);
-        if !outputs.is_empty() {
+    /// Puts out what a moment has come to, and empties it.
+    fn finish(&mut self, moment: &mut Moment) {
+        if !(moment.prelude.is_empty() && moment.outputs.is_empty()) {
+            let mut outputs = std::mem::take(&mut moment.prelude);
+            outputs.append(&mut moment.outputs);
             let rule = moment.timer.as_ref().map_or("", |(_, rule, _)| self.routes.rules[*rule as usize].id.as_str());
             let terminal = self.keyed.terminals.name(moment.terminal).to_owned();
             let place = moment.place(&terminal, rule);
             self.emit(place, &terminal, outputs);
         }
         self.keyed.terminals.release(moment.terminal);
-        let Moment { mut events, mut queue, .. } = moment;
-        if self.spare.len() < self.settings.limits.visits_max {
-            events.clear();
-            queue.clear();
-            self.spare.push((events, queue));
-        }
+        moment.timer = None;
+        moment.events.clear();
+        moment.queue.clear();
     }
 
     /// Visits in waves until nothing is queued. With company, stops at the first fault and says no; alone, faults are carried out.
@@ -532,27 +518,6 @@ impl Partition {
         });
         let id = rule.id.clone();
         moment.outputs.extend(self.count_fault(&id, moment.at));
-    }
-}
-
-/// The order in which a flush visits its moments: those that began with one type of event behind each other. They are of distinct terminals,
-/// so that it is all the same to what comes of them; but a processor guesses that a rule goes the way it went before.
-fn by_type(moments: &[Moment], order: &mut Vec<usize>) {
-    let kind = |moment: &Moment| (moment.event_type().0 as usize).min(EVENTS.len());
-    let mut places = [0; EVENTS.len() + 1];
-    for moment in moments {
-        places[kind(moment)] += 1;
-    }
-    let mut begins = 0;
-    for place in &mut places {
-        begins += std::mem::replace(place, begins);
-    }
-    order.clear();
-    order.resize(moments.len(), 0);
-    for (index, moment) in moments.iter().enumerate() {
-        let place = &mut places[kind(moment)];
-        order[*place] = index;
-        *place += 1;
     }
 }
 

@@ -32,6 +32,8 @@ type Near = (Instant, u32, u32);
 pub(super) struct Timers {
     /// Of the spans from `opened` on, in the order in which they were asked for.
     spans: BTreeMap<i64, Vec<Entry>>,
+    /// The span that was put into last, and its list: not among the others, and not looked for, since the next wake-up is mostly of the same.
+    last: (i64, Vec<Entry>),
     /// The first span that is not opened yet.
     opened: i64,
     /// Of the spans before, the last one first to go.
@@ -46,7 +48,15 @@ pub(super) struct Timers {
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { spans: BTreeMap::new(), opened: i64::MIN, near: Vec::new(), fresh: 0, late: BinaryHeap::new(), far: 0 }
+        Self {
+            spans: BTreeMap::new(),
+            last: (i64::MIN, Vec::new()),
+            opened: i64::MIN,
+            near: Vec::new(),
+            fresh: 0,
+            late: BinaryHeap::new(),
+            far: 0,
+        }
     }
 }
 
@@ -58,7 +68,10 @@ impl Timers {
             return;
         }
         let into = u16::try_from(deadline.rem_euclid(SPAN_MS)).expect("invariant: a span is a second");
-        let entries = self.spans.entry(span).or_default();
+        if span != self.last.0 {
+            self.turn_to(span);
+        }
+        let entries = &mut self.last.1;
         if entries.len() == entries.capacity() {
             // Millions wait in spans: doubling would leave much of their room empty.
             let room = entries.len().clamp(ROOM_MIN, ROOM_MAX).max(entries.len() / ROOM_DIVISOR);
@@ -66,6 +79,20 @@ impl Timers {
         }
         entries.push((into, slot, generation));
         self.far += 1;
+    }
+
+    /// Makes a span the last one.
+    fn turn_to(&mut self, span: i64) {
+        let entries = self.spans.remove(&span).unwrap_or_default();
+        let (before, entries) = std::mem::replace(&mut self.last, (span, entries));
+        if !entries.is_empty() {
+            self.spans.insert(before, entries);
+        }
+    }
+
+    /// Puts the last span among the others.
+    fn put_back(&mut self) {
+        self.turn_to(i64::MIN);
     }
 
     /// The earliest deadline that `wanted` confirms, if it is before `before`: some later ones may be given too. Drops those before it
@@ -92,6 +119,9 @@ impl Timers {
             if let Some(first) = near.into_iter().chain(late).min() {
                 return Some(first);
             }
+            if !self.last.1.is_empty() && self.last.0.saturating_mul(SPAN_MS) < before {
+                self.put_back();
+            }
             let span = self.spans.first_entry().filter(|span| span.key().saturating_mul(SPAN_MS) < before)?;
             self.opened = *span.key() + 1;
             let begins = *span.key() * SPAN_MS;
@@ -111,6 +141,7 @@ impl Timers {
     /// The earliest deadline of all that `wanted` confirms. Opens nothing: what is asked for meanwhile costs no more.
     pub(super) fn earliest(&mut self, wanted: impl Fn(Instant, u32, u32) -> bool) -> Option<Instant> {
         self.first(Instant::MIN, |_| {}, &wanted).or_else(|| {
+            self.put_back();
             self.spans.iter().find_map(|(span, entries)| {
                 let deadlines = entries
                     .iter()
@@ -159,6 +190,7 @@ impl Timers {
         self.near.retain(|&(deadline, slot, generation)| wanted(deadline, slot, generation));
         self.fresh = self.near.len();
         self.late.retain(|&Reverse((deadline, slot, generation))| wanted(deadline, slot, generation));
+        self.put_back();
         self.spans.retain(|span, entries| {
             let begins = span * SPAN_MS;
             entries.retain(|&(into, slot, generation)| wanted(begins + i64::from(into), slot, generation));

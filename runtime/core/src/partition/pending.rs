@@ -1,0 +1,65 @@
+//! The moments of one flush, which are of distinct terminals. Those that are over stay as room for the next: their lists are memory that each
+//! would ask for anew, and a moment is three lines of memory that would be moved in and out.
+
+use tillwatch_wit::table::EVENTS;
+
+use super::moment::Moment;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// The first `len` are pending, the others empty.
+    moments: Vec<Moment>,
+    len: usize,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// One more, which is empty.
+    #[inline]
+    pub(super) fn add(&mut self) -> &mut Moment {
+        if self.len == self.moments.len() {
+            self.moments.push(Moment::default());
+        }
+        self.len += 1;
+        &mut self.moments[self.len - 1]
+    }
+
+    /// Those that are pending, in the order in which they came.
+    pub(super) fn moments(&mut self) -> &mut [Moment] {
+        &mut self.moments[..self.len]
+    }
+
+    /// None is pending any more. Whoever calls it has emptied them.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+/// The order in which a flush visits its moments: those that began with one type of event behind each other. They are of distinct terminals,
+/// so that it is all the same to what comes of them; but a processor guesses that a rule goes the way it went before (ADR 0035).
+pub(super) fn by_type(moments: &[Moment], order: &mut Vec<usize>) {
+    let kind = |moment: &Moment| (moment.event_type().0 as usize).min(EVENTS.len());
+    let mut places = [0; EVENTS.len() + 1];
+    for moment in moments {
+        places[kind(moment)] += 1;
+    }
+    let mut begins = 0;
+    for place in &mut places {
+        begins += std::mem::replace(place, begins);
+    }
+    order.clear();
+    order.resize(moments.len(), 0);
+    for (index, moment) in moments.iter().enumerate() {
+        let place = &mut places[kind(moment)];
+        order[*place] = index;
+        *place += 1;
+    }
+}
