@@ -2,7 +2,7 @@
 //!
 //! Owns no wasm. A broken shape cannot be put down to one visit; everything else is a fault of the visit that did it.
 
-use tillwatch_core::rules::{Action, Change, Details, Evidence, Fault, Incident, Value};
+use tillwatch_core::rules::{Action, Change, Details, Evidence, Fault, Incident, Value, Verdict};
 
 use crate::limits::Limits;
 use crate::lists::Verdicts;
@@ -108,6 +108,16 @@ pub(crate) fn actions(actions: &[(u32, Action)], limits: &Limits, capabilities: 
         }
     }
     Ok(())
+}
+
+/// Whether an answer has nothing but states that are kept as they are, as most have: no visit of it has to be looked at alone.
+pub(crate) fn is_plain(answer: &Verdicts, limits: &Limits) -> bool {
+    let plain = |verdict: &Verdict| match verdict.state {
+        Change::Put(bytes) => bytes as usize <= limits.state_bytes_max,
+        Change::Keep | Change::Clear => true,
+        Change::Fail(_) => false,
+    };
+    answer.actions.is_empty() && answer.states.len() <= limits.output_bytes_max && answer.verdicts.0.iter().all(plain)
 }
 
 /// Whether one visit's state may be kept.
