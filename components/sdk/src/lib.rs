@@ -127,8 +127,8 @@ macro_rules! export {
             struct Component;
 
             impl $crate::guest::bindings::Guest for Component {
-                fn describe() -> $crate::guest::bindings::Descriptor {
-                    $crate::guest::descriptor($crate::describe::<$rule>())
+                fn describe() -> $crate::Descriptor {
+                    $crate::describe::<$rule>()
                 }
 
                 fn configure(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
