@@ -197,12 +197,34 @@ fn evidence_bytes(evidence: &[Evidence]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_core::rules::Wake;
+
     use super::*;
+    use crate::{bindings::tillwatch::rule::types as w, lists::VerdictList};
 
     #[test]
     fn a_reason_is_one_bounded_line() {
         let made = fault("trap", &format!("a\nb\u{7}c{}", "é".repeat(1000)));
         assert!(made.reason.starts_with("a b c"));
         assert!(made.reason.len() <= REASON_BYTES_MAX && made.reason.len() > REASON_BYTES_MAX - 2);
+    }
+
+    #[test]
+    fn plain_is_what_no_visit_has_to_be_looked_at_for() {
+        let limits = Limits { state_bytes_max: 4, output_bytes_max: 6, ..Limits::default() };
+        let plain = |changes: Vec<Change>, states: usize| {
+            let verdicts = changes.into_iter().map(|state| Verdict { state, wake: Wake::Keep }).collect();
+            is_plain(
+                &Verdicts { verdicts: VerdictList(verdicts), states: vec![0; states], actions: Vec::new() },
+                &limits,
+            )
+        };
+        assert!(plain(vec![Change::Put(4), Change::Keep, Change::Clear, Change::Put(2)], 6));
+        assert!(!plain(vec![Change::Put(5)], 5), "a state is too large");
+        assert!(!plain(vec![Change::Put(4), Change::Put(3)], 7), "all of them are");
+        assert!(!plain(vec![Change::Keep, Change::Fail("no".to_owned())], 0));
+        let derived = w::Action::Derive(w::Derived { event: String::new(), details: Vec::new() });
+        let actions = vec![(0, derived)];
+        assert!(!is_plain(&Verdicts { verdicts: VerdictList(Vec::new()), states: Vec::new(), actions }, &limits));
     }
 }

@@ -364,6 +364,18 @@ mod tests {
     }
 
     #[test]
+    fn what_had_to_give_way_before_a_commit_leaves_nothing_in_it() {
+        let mut dedup = Dedup::new(&Limits { dedup_entries_max: 3, ..Limits::default() });
+        for (hash, minute) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
+            assert!(dedup.first(hash, minute * 60_000));
+        }
+        let mut given = Vec::new();
+        dedup.drain_changes(|bucket, record, hashes| given.push((bucket, record, hashes.map(<[u128]>::to_vec))));
+        assert_eq!(given, [(1, 0, Some(vec![1, 2])), (2, 0, Some(vec![3]))]);
+        assert!(!dedup.has_changes());
+    }
+
+    #[test]
     fn only_records_that_there_are_get_a_tombstone() {
         let mut dedup = Dedup::new(&Limits::default());
         dedup.load(0, 900_000, &[1]);

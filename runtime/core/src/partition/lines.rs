@@ -88,9 +88,6 @@ const LINES_MIN: usize = 16;
 const TAKEN_OF: usize = 4;
 const TAKEN_MAX: usize = 3;
 
-/// A full table grows by this part of itself.
-const GROWTH_DIVISOR: usize = 1;
-
 /// See the module. What belongs into a line that is full stands in the next that is not.
 #[derive(Debug)]
 pub(super) struct Lines<K, const PLACES: usize> {
@@ -221,11 +218,11 @@ impl<K: Kept, const PLACES: usize> Lines<K, PLACES> {
         }
     }
 
-    /// New lines behind the others. What a line has is then as far behind as it was in proportion: from the last to the first, it goes where what
+    /// As many new lines behind the others. What a line has is then as far behind as it was in proportion: from the last to the first, it goes where what
     /// was there has gone already.
     fn grow(&mut self) {
         let before = self.lines.len();
-        (0..before / GROWTH_DIVISOR).for_each(|_| self.lines.push(Line::EMPTY));
+        (0..before).for_each(|_| self.lines.push(Line::EMPTY));
         // What passed lines that are still to be gone through, and what would go on at the beginning: a handful.
         let mut others = Vec::new();
         for at in (0..before).rev() {

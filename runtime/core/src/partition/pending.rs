@@ -63,3 +63,31 @@ pub(super) fn by_type(moments: &[Moment], order: &mut Vec<usize>) {
         *place += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tillwatch_wit::table::TypeId;
+
+    use super::*;
+    use crate::event::EventBuilder;
+
+    #[test]
+    fn moments_of_one_type_follow_each_other_in_the_order_in_which_they_came() {
+        let mut pending = Pending::default();
+        let types = [3, 255, 0, 3, 254, 0, 255, 3];
+        for kind in types.into_iter().chain([7]) {
+            let mut event = EventBuilder::new(&[]);
+            event.set_type(TypeId(kind));
+            let moment = pending.add();
+            // A wake-up has no event.
+            moment.events.extend((kind != 7).then(|| event.build()));
+        }
+        let mut order = vec![9; 20];
+        by_type(pending.moments(), &mut order);
+        assert_eq!(order, [2, 5, 0, 3, 7, 1, 4, 6, 8]);
+        pending.clear();
+        assert!(pending.is_empty());
+        by_type(pending.moments(), &mut order);
+        assert!(order.is_empty());
+    }
+}

@@ -175,6 +175,7 @@ impl Partition {
         self.flush(rules)
     }
 
+    /// Pends a moment that came again, unless it has to wait once more.
     fn take_again(&mut self, moment: Moment, rules: &mut dyn Rules) -> Result<(), Stalled> {
         let (at, terminal) = (moment.at, moment.terminal);
         if self.keyed.terminals.pending(terminal, self.flush) {

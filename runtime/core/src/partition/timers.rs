@@ -203,6 +203,10 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     #[test]
@@ -238,5 +242,45 @@ mod tests {
         assert_eq!((timers.len(), timers.first(60_001, |_| {}, |_, _, _| true)), (5, Some(60_001)));
         assert_eq!(timers.first(70_000, |_| {}, |_, _, _| false), None);
         assert_eq!(timers.len(), 0);
+    }
+
+    proptest! {
+        /// Whatever is asked for meanwhile, wake-ups come by deadline, each once, and as many wait as were asked for and have not come.
+        #[test]
+        fn wake_ups_are_those_of_one_sorted_list(
+            steps in vec((0..4_u8, 0..9_000_i64, any::<bool>()), 1..80),
+        ) {
+            let mut timers = Timers::default();
+            let mut model = BTreeSet::new();
+            let mut now = 0;
+            for (slot, (step, ahead, even)) in (0..).zip(steps) {
+                match step {
+                    0 => {
+                        let earliest = timers.earliest(|_, _, _| true);
+                        prop_assert_eq!(earliest, model.first().map(|(deadline, _)| *deadline));
+                    }
+                    1 => {
+                        timers.compact(|_, slot, _| (slot % 2 == 0) == even);
+                        model.retain(|(_, slot)| (slot % 2 == 0) == even);
+                    }
+                    2 => {
+                        now += ahead / 3;
+                        let mut come = BTreeSet::new();
+                        while let Some(deadline) = timers.first(now, |_| {}, |_, _, _| true).filter(|at| *at < now) {
+                            while let Some((slot, _)) = timers.take(deadline) {
+                                come.insert((deadline, slot));
+                            }
+                        }
+                        let later = model.split_off(&(now, 0));
+                        prop_assert_eq!(come, std::mem::replace(&mut model, later));
+                    }
+                    _ => {
+                        timers.push(now + ahead, slot, 0);
+                        model.insert((now + ahead, slot));
+                    }
+                }
+                prop_assert_eq!(timers.len(), model.len());
+            }
+        }
     }
 }
