@@ -113,16 +113,20 @@ pub(crate) fn actions(actions: &[(u32, Action)], limits: &Limits, capabilities: 
 /// Whether an answer has nothing but states that are kept as they are, as most have: no visit of it has to be looked at alone.
 pub(crate) fn is_plain(answer: &Verdicts, limits: &Limits) -> bool {
     let plain = |verdict: &Verdict| match verdict.state {
-        Change::Put(bytes) => bytes as usize <= limits.state_bytes_max,
+        Change::Put(bytes) => fits(bytes as usize, limits),
         Change::Keep | Change::Clear => true,
         Change::Fail(_) => false,
     };
     answer.actions.is_empty() && answer.states.len() <= limits.output_bytes_max && answer.verdicts.0.iter().all(plain)
 }
 
+fn fits(state_bytes: usize, limits: &Limits) -> bool {
+    state_bytes <= limits.state_bytes_max
+}
+
 /// Whether one visit's state may be kept.
 pub(crate) fn state(bytes: usize, limits: &Limits) -> Result<(), Fault> {
-    if bytes <= limits.state_bytes_max {
+    if fits(bytes, limits) {
         return Ok(());
     }
     Err(fault("state-max", &format!("a state of {bytes} bytes, {} allowed", limits.state_bytes_max)))

@@ -80,6 +80,22 @@ impl Moment {
         self.prelude = prelude;
     }
 
+    /// An empty one becomes that of a slot's wake-up: (slot, rule, key).
+    pub(super) fn wake(&mut self, at: Instant, terminal: Terminal, timer: (u32, u16, Box<str>)) {
+        (self.at, self.time, self.late) = (at, at, false);
+        (self.offset, self.terminal) = (None, terminal);
+        self.timer = Some(timer);
+    }
+
+    /// Empties it and keeps the room of its lists.
+    pub(super) fn clear(&mut self) {
+        self.timer = None;
+        self.events.clear();
+        self.queue.clear();
+        self.prelude.clear();
+        self.outputs.clear();
+    }
+
     /// The visit as the rule sees it.
     pub(super) fn visit(&self, coming: &Coming) -> Visit {
         Visit { at: self.at, time: self.time, late: self.late, trigger: coming.trigger }

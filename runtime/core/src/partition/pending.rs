@@ -37,8 +37,9 @@ impl Pending {
         &mut self.moments[..self.len]
     }
 
-    /// None is pending any more. Whoever calls it has emptied them.
+    /// None is pending any more.
     pub(super) fn clear(&mut self) {
+        self.moments().iter_mut().for_each(Moment::clear);
         self.len = 0;
     }
 }

@@ -199,10 +199,7 @@ impl Partition {
         let key = self.keyed.slot(slot).key().into();
         self.keyed.terminals.hold_again(terminal);
         self.keyed.fire(slot);
-        let moment = self.pending.add();
-        (moment.at, moment.time, moment.late) = (at, at, false);
-        (moment.offset, moment.terminal) = (None, terminal);
-        moment.timer = Some((slot, rule, key));
+        self.pending.add().wake(at, terminal, (slot, rule, key));
         self.pend((at, true), terminal, rules)
     }
 
@@ -250,7 +247,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Puts out what a moment has come to, and empties it.
+    /// Puts out what a moment has come to.
     fn finish(&mut self, moment: &mut Moment) {
         if !(moment.prelude.is_empty() && moment.outputs.is_empty()) {
             let mut outputs = std::mem::take(&mut moment.prelude);
@@ -261,9 +258,6 @@ impl Partition {
             self.emit(place, &terminal, outputs);
         }
         self.keyed.terminals.release(moment.terminal);
-        moment.timer = None;
-        moment.events.clear();
-        moment.queue.clear();
     }
 
     /// Visits in waves until nothing is queued. With company, stops at the first fault and says no; alone, faults are carried out.

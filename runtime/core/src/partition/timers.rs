@@ -42,7 +42,7 @@ pub(super) struct Timers {
     fresh: usize,
     /// Asked for after their span was opened.
     late: BinaryHeap<Reverse<Near>>,
-    /// How many are in `spans`.
+    /// How many are in `spans` and `last`.
     far: usize,
 }
 
